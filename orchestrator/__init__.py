@@ -1,0 +1,1 @@
+"""The sweep itself: its spec, its state machine, the one loop, and the command line."""

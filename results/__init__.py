@@ -1,0 +1,1 @@
+"""What happened: the write-ahead journal, the Parquet tables folded from it, and their readers."""

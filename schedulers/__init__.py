@@ -1,0 +1,1 @@
+"""How far to let a trial run: one scheduler a file, and the catalogue that names them."""

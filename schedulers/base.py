@@ -1,0 +1,55 @@
+"""The seam between what decides how far a trial runs and everything else.
+
+| call | when | answer |
+|---|---|---|
+| `grant(trial)` | a new trial is about to start | the step to which it may run without asking |
+| `on_report(report)` | each report, once per step, in journal order | `Continue` before the granted step; there `RunTo`, `Pause`, `Stop` or `Finish` |
+| `next_paused()` | a slot is free | whom to resume, to which step and why; None: nobody. What it names counts as resumed |
+| `on_end(trial, outcome)` | a trial ended for good, by whatever cause | |
+
+A scheduler sees scores: lower is better, `goal.WORST` for what is missing or not finite, and
+`WORST` never survives a rung. It draws no random numbers and reads no clock.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol
+
+from raysweep.trials.decisions import Decision, Reason
+from raysweep.trials.trial import Outcome, Report, TrialId
+
+
+class Promotion(NamedTuple):
+    """Let the paused `trial` run on to `step`."""
+
+    trial: TrialId
+    step: int
+    reason: Reason
+
+
+class Scheduler(Protocol):
+    """How far to let it run."""
+
+    def grant(self, trial: TrialId) -> int:
+        """The first step at which `trial` must ask."""
+        ...
+
+    def on_report(self, report: Report) -> Decision:
+        """What the trial should do after this report."""
+        ...
+
+    def next_paused(self) -> Promotion | None:
+        """The paused trial that deserves a free slot more than a new one does."""
+        ...
+
+    def on_end(self, trial: TrialId, outcome: Outcome) -> None:
+        """Forget a trial that ended; what it showed at rungs still counts."""
+        ...
+
+    def state(self) -> dict[str, Any]:
+        """Everything decided on, as plain JSON data."""
+        ...
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take back what `state` gave."""
+        ...

@@ -1,0 +1,1 @@
+"""What to try next: one searcher a file, and the catalogue that names them."""

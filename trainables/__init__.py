@@ -1,0 +1,1 @@
+"""What runs: the trainable, its runner and checkpoints, and the actor that hosts them on Ray."""

@@ -1,0 +1,1 @@
+"""The nouns: space, trial, events, decisions, actions, goal, keyed random streams, the clock."""

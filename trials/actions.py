@@ -1,0 +1,86 @@
+"""What to do next: the only output of the state machine.
+
+Actions on one slot are carried out in the order in which they are given, so a slot may be told
+to stop one trial and start another in the same breath.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from raysweep.trials.decisions import Reason
+from raysweep.trials.trial import TrialId
+
+
+class Suggest(NamedTuple):
+    """Ask the searcher for the config of this trial (carried out by the loop, not by a pool)."""
+
+    trial: TrialId
+
+
+class Start(NamedTuple):
+    """Run a trial on a free slot up to `run_to`, from `checkpoint` at `step` or from scratch."""
+
+    trial: TrialId
+    attempt: int
+    slot: str
+    config: dict[str, Any]
+    seed: int
+    step: int
+    checkpoint: str | None
+    run_to: int
+    why: Reason
+
+
+class RunTo(NamedTuple):
+    """Let the trial, which waits hot at its grant, go on to `step`."""
+
+    trial: TrialId
+    attempt: int
+    slot: str
+    step: int
+    why: Reason
+
+
+class Pause(NamedTuple):
+    """Checkpoint at the next step boundary and free the slot; answered by `Paused`."""
+
+    trial: TrialId
+    attempt: int
+    slot: str
+    why: Reason
+
+
+class Stop(NamedTuple):
+    """Drop the trial; its slot is free at once."""
+
+    trial: TrialId
+    attempt: int
+    slot: str
+    why: Reason
+
+
+class Finish(NamedTuple):
+    """Write the last checkpoint and end the trial; its slot is free at once."""
+
+    trial: TrialId
+    attempt: int
+    slot: str
+    why: Reason
+
+
+class DropCheckpoint(NamedTuple):
+    """Delete a checkpoint that nothing refers to any more (relative to the sweep directory)."""
+
+    path: str
+
+
+class Close(NamedTuple):
+    """End the sweep (carried out by the loop)."""
+
+    reason: str
+    exit_code: int
+
+
+Action = Suggest | Start | RunTo | Pause | Stop | Finish | DropCheckpoint | Close
+PoolAction = Start | RunTo | Pause | Stop | Finish

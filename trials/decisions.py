@@ -1,0 +1,73 @@
+"""What a scheduler answers to a report, and why."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Reason(NamedTuple):
+    """Why a decision was taken, in numbers that can be stored and explained later.
+
+    `score`, `cutoff` are lower-is-better scores; `rank` counts from 1 among `peers` trials that
+    have reached the rung, this one included. What a rule does not use stays None.
+    """
+
+    rule: str
+    rung: int | None = None
+    score: float | None = None
+    cutoff: float | None = None
+    rank: int | None = None
+    peers: int | None = None
+
+
+class Continue(NamedTuple):
+    """Nothing to decide: the trial has not reached the step it was granted."""
+
+
+class RunTo(NamedTuple):
+    """Go on to `step`, keeping the slot."""
+
+    step: int
+    reason: Reason
+
+
+class Pause(NamedTuple):
+    """Write a checkpoint and yield the slot; `next_paused` may call the trial back."""
+
+    reason: Reason
+
+
+class Stop(NamedTuple):
+    """End the trial early: it has lost."""
+
+    reason: Reason
+
+
+class Finish(NamedTuple):
+    """End the trial: it ran as far as any trial may."""
+
+    reason: Reason
+
+
+Decision = Continue | RunTo | Pause | Stop | Finish
+CONTINUE = Continue()
+
+
+class Verdict(NamedTuple):
+    """A decision as it is recorded: who, when in its life, what, and why.
+
+    `verb` is one of start, resume, run_to, pause, stop, finish; `value` and `cutoff` are in the
+    metric's own direction.
+    """
+
+    trial: str
+    attempt: int
+    step: int
+    verb: str
+    rule: str
+    to_step: int | None = None
+    rung: int | None = None
+    value: float | None = None
+    cutoff: float | None = None
+    rank: int | None = None
+    peers: int | None = None

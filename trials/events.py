@@ -1,0 +1,205 @@
+"""What happened: the only input of the state machine, and what the journal stores.
+
+`at` is the sweep's age in seconds: time during which a driver was at work, over all its epochs.
+Events are plain data (numbers, strings, lists, dicts), so that JSON carries every one of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from raysweep.trials.goal import Goal
+from raysweep.trials.trial import Report, TrialId
+
+
+class ErrorClass(StrEnum):
+    """What kind of failure ended an attempt; each has its own retry budget."""
+
+    ERROR = "error"
+    """The training code raised."""
+    OOM = "oom"
+    """It ran out of GPU or host memory."""
+    REPORT = "report"
+    """It reported what cannot be recorded, lacked the metric, or never reported. Not retried."""
+    CHECKPOINT = "checkpoint"
+    """Its checkpoint could not be written or read."""
+    CRASH = "crash"
+    """Its process died while its node lived on."""
+    STUCK = "stuck"
+    """It made no progress for longer than it is allowed to."""
+    INFRA = "infra"
+    """Its node was lost or preempted."""
+    DRIVER = "driver"
+    """The driver died. Always retried."""
+
+
+class Opened(NamedTuple):
+    """A driver took the sweep over; whatever ran under the last one is lost."""
+
+    at: float
+    epoch: int
+    wall: float
+    host: str
+
+
+class SlotUp(NamedTuple):
+    """A slot is ready. `device` names its accelerator, "" if it has none."""
+
+    at: float
+    slot: str
+    node: str
+    device: str
+
+
+class SlotDown(NamedTuple):
+    """A slot is gone; the pool has told of its trial's loss before."""
+
+    at: float
+    slot: str
+    cause: str
+
+
+class Suggested(NamedTuple):
+    """The searcher proposed a config."""
+
+    at: float
+    trial: TrialId
+    config: dict[str, Any]
+
+
+class SuggestFailed(NamedTuple):
+    """The searcher raised, or proposed a config outside the space; the id is spent."""
+
+    at: float
+    trial: TrialId
+    message: str
+
+
+class Exhausted(NamedTuple):
+    """The searcher has nothing left to propose."""
+
+    at: float
+
+
+class Started(NamedTuple):
+    """An attempt is set up and stands at `step` (0: from scratch)."""
+
+    at: float
+    trial: TrialId
+    attempt: int
+    step: int
+    slot: str
+    node: str
+    setup_s: float
+
+
+class Reported(NamedTuple):
+    """A batch of reports of one attempt, column by column.
+
+    `steps`, `elapsed_s` and every list in `metrics` have the same length; `elapsed_s` is training
+    time within the attempt. A metric that a step lacks is None there.
+    """
+
+    at: float
+    trial: TrialId
+    attempt: int
+    steps: Sequence[int]
+    elapsed_s: Sequence[float]
+    metrics: Mapping[str, Sequence[Any]]
+
+    def reports(self, goal: Goal) -> Iterator[Report]:
+        """The batch step by step, scored."""
+        for i, step in enumerate(self.steps):
+            row = {name: column[i] for name, column in self.metrics.items()}
+            yield Report(self.trial, self.attempt, step, row, goal.score(row))
+
+
+class Checkpointed(NamedTuple):
+    """A checkpoint is complete at `path`, relative to the sweep directory."""
+
+    at: float
+    trial: TrialId
+    attempt: int
+    step: int
+    path: str
+
+
+class Paused(NamedTuple):
+    """The trial has yielded its slot; `path` is None if its training code cannot save."""
+
+    at: float
+    trial: TrialId
+    attempt: int
+    step: int
+    path: str | None
+
+
+class Ended(NamedTuple):
+    """The training code has nothing more to train after `step`."""
+
+    at: float
+    trial: TrialId
+    attempt: int
+    step: int
+
+
+class Failed(NamedTuple):
+    """An attempt ended by an error. `traceback` is text, never a pickle."""
+
+    at: float
+    trial: TrialId
+    attempt: int
+    error: str
+    message: str
+    traceback: str
+
+
+class Ticked(NamedTuple):
+    """Time has passed a deadline that the state machine waits for."""
+
+    at: float
+
+
+class Interrupted(NamedTuple):
+    """Somebody asked the sweep to stop: Ctrl-C, SIGTERM, or `raysweep stop`."""
+
+    at: float
+    cause: str
+
+
+class Closed(NamedTuple):
+    """The sweep has come to rest. `reason` says why, `exit_code` as the command line documents."""
+
+    at: float
+    reason: str
+    exit_code: int
+
+
+Event = (
+    Opened
+    | SlotUp
+    | SlotDown
+    | Suggested
+    | SuggestFailed
+    | Exhausted
+    | Started
+    | Reported
+    | Checkpointed
+    | Paused
+    | Ended
+    | Failed
+    | Ticked
+    | Interrupted
+    | Closed
+)
+
+EVENTS: dict[str, type[Any]] = {
+    cls.__name__: cls
+    for cls in (
+        Opened, SlotUp, SlotDown, Suggested, SuggestFailed, Exhausted, Started, Reported,
+        Checkpointed, Paused, Ended, Failed, Ticked, Interrupted, Closed,
+    )
+}  # fmt: skip
+"""Every event by the name that stands in the journal."""
