@@ -27,15 +27,15 @@ class SystemClock:
 
     def now(self) -> float:
         """Monotonic seconds."""
-        return time.monotonic()  # noqa: TID251 - this is the door
+        return time.monotonic()
 
     def wall(self) -> float:
         """Seconds since 1970-01-01 UTC."""
-        return time.time()  # noqa: TID251 - this is the door
+        return time.time()
 
     def sleep(self, duration_s: float) -> None:
         """Sleep for `duration_s` seconds."""
-        time.sleep(duration_s)  # noqa: TID251 - this is the door
+        time.sleep(duration_s)
 
 
 class ManualClock:

@@ -65,4 +65,4 @@ class Stream:
     def generator(self) -> np.random.Generator:
         """A numpy generator seeded from this stream, for draws by the array."""
         key = (self._word() << 64) | self._word()
-        return np.random.Generator(np.random.Philox(key=key))  # noqa: TID251 - this is the door
+        return np.random.Generator(np.random.Philox(key=key))

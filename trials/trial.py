@@ -57,7 +57,8 @@ TRANSITIONS: frozenset[tuple[Status, Status]] = frozenset(
         (Status.RUNNING, Status.STOPPED),
         (Status.RUNNING, Status.FAILED),
         (Status.PAUSING, Status.PAUSED),  # checkpoint written, or lost with an older one at hand
-        (Status.PAUSING, Status.COMPLETED),  # its training ended while it was told to yield
+        (Status.PAUSING, Status.COMPLETED),  # its last reports, already on their way, ended it
+        (Status.PAUSING, Status.STOPPED),
         (Status.PAUSING, Status.FAILED),  # saving raised
         (Status.PAUSED, Status.PENDING),  # promoted, or its sweep was resumed
     }

@@ -1,0 +1,148 @@
+"""ASHA, the asynchronous successive halving algorithm, in both its forms.
+
+Li, Jamieson, Rostamizadeh, Gonina, Ben-tzur, Hardt, Recht, Talwalkar: "A System for Massively
+Parallel Hyperparameter Tuning", MLSys 2020, arXiv:1810.05934.
+
+    promotion   Algorithm 2 as printed: a trial pauses at its rung and goes on once it is among
+                the best ⌊n/η⌋ of the n trials there; a free slot takes the promotable trial of the
+                highest rung, and starts a new trial only if there is none.
+    stopping    the form that most implementations ship: a trial goes on at once if it is among
+                the best max(1, ⌊n/η⌋) that have reached the rung so far, and is stopped for good
+                otherwise. It needs no checkpoints and forgives less.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sortedcontainers import SortedList
+
+from raysweep.schedulers.base import Promotion
+from raysweep.schedulers.rungs import Rung, reason, rung_steps
+from raysweep.trials.decisions import CONTINUE, Decision, Finish, Pause, Reason, RunTo, Stop
+from raysweep.trials.goal import WORST
+from raysweep.trials.trial import Outcome, Report, TrialId
+
+
+class _Ladder:
+    """The rungs that both forms share.
+
+    Args:
+        max_t: R, the step at which a trial is complete.
+        grace_period: g, the first rung.
+        reduction_factor: η ≥ 2.
+    """
+
+    def __init__(self, max_t: int, grace_period: int = 1, reduction_factor: int = 3) -> None:
+        self._max_t = max_t
+        self._eta = reduction_factor
+        self._rungs = [Rung(step) for step in rung_steps(grace_period, max_t, reduction_factor)]
+        self._index = {rung.step: i for i, rung in enumerate(self._rungs)}
+
+    def _above(self, index: int) -> int:
+        """The step of the rung above rung `index`; max_t above the last."""
+        return self._rungs[index + 1].step if index + 1 < len(self._rungs) else self._max_t
+
+    def grant(self, trial: TrialId) -> int:
+        """A new trial may run to the first rung."""
+        return self._above(-1)
+
+    def on_report(self, report: Report) -> Decision:
+        """Compare at rungs, finish at max_t."""
+        if report.step >= self._max_t:
+            return Finish(Reason("max_t", self._max_t, report.score))
+        index = self._index.get(report.step)
+        return CONTINUE if index is None else self._at_rung(index, report)
+
+    def _at_rung(self, index: int, report: Report) -> Decision:
+        raise NotImplementedError
+
+
+class StoppingAsha(_Ladder):
+    """ASHA that stops the losers."""
+
+    def _at_rung(self, index: int, report: Report) -> Decision:
+        rung = self._rungs[index]
+        standing = rung.standing(rung.record(report.score), self._eta, least=1)
+        why = reason("asha", rung, report.score, standing)
+        if report.score == WORST or standing.rank > standing.keep:
+            return Stop(why)
+        return RunTo(self._above(index), why)
+
+    def next_paused(self) -> Promotion | None:
+        """Nobody is ever paused."""
+        return None
+
+    def on_end(self, trial: TrialId, outcome: Outcome) -> None:
+        """What a trial showed at its rungs stays."""
+
+    def state(self) -> dict[str, Any]:
+        """The scores at each rung."""
+        return {"rungs": [rung.state() for rung in self._rungs]}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take back what `state` gave."""
+        for rung, scores in zip(self._rungs, state["rungs"], strict=True):
+            rung.load(scores)
+
+
+class PromotionAsha(_Ladder):
+    """ASHA that pauses everybody and promotes the best (Algorithm 2)."""
+
+    def __init__(self, max_t: int, grace_period: int = 1, reduction_factor: int = 3) -> None:
+        super().__init__(max_t, grace_period, reduction_factor)
+        self._waiting = [SortedList() for _ in self._rungs]  # (score, order, trial) not promoted
+        self._place: dict[TrialId, tuple[int, tuple[float, int, TrialId]]] = {}
+
+    def _at_rung(self, index: int, report: Report) -> Decision:
+        rung = self._rungs[index]
+        key = rung.record(report.score)
+        standing = rung.standing(key, self._eta)
+        why = reason("asha", rung, report.score, standing)
+        if report.score == WORST:
+            return Stop(why)  # nothing can ever promote it, so it need not keep a checkpoint
+        if standing.rank <= standing.keep:
+            return RunTo(self._above(index), why)
+        self._wait(index, (*key, report.trial))
+        return Pause(why)
+
+    def _wait(self, index: int, entry: tuple[float, int, TrialId]) -> None:
+        self._waiting[index].add(entry)
+        self._place[entry[2]] = (index, entry)
+
+    def next_paused(self) -> Promotion | None:
+        """The best promotable trial of the highest rung that has one (Algorithm 2, get_job)."""
+        for index in range(len(self._rungs) - 1, -1, -1):
+            if not self._waiting[index]:
+                continue
+            score, order, trial = self._waiting[index][0]
+            rung = self._rungs[index]
+            standing = rung.standing((score, order), self._eta)
+            if standing.rank <= standing.keep:
+                self._leave(trial)
+                why = reason("asha promotion", rung, score, standing)
+                return Promotion(trial, self._above(index), why)
+        return None
+
+    def _leave(self, trial: TrialId) -> None:
+        index, entry = self._place.pop(trial)
+        self._waiting[index].remove(entry)
+
+    def on_end(self, trial: TrialId, outcome: Outcome) -> None:
+        """A trial that ended waits no longer; what it showed at its rungs stays."""
+        if trial in self._place:
+            self._leave(trial)
+
+    def state(self) -> dict[str, Any]:
+        """The scores at each rung and who waits there."""
+        return {
+            "rungs": [rung.state() for rung in self._rungs],
+            "waiting": [[list(entry) for entry in waiting] for waiting in self._waiting],
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take back what `state` gave."""
+        for index, rung in enumerate(self._rungs):
+            rung.load(state["rungs"][index])
+            for score, order, trial in state["waiting"][index]:
+                self._wait(index, (score, order, trial))

@@ -1,0 +1,93 @@
+"""Rungs: the steps at which trials are compared, and the standings at each of them.
+
+    g   grace period, the first rung's step
+    η   reduction factor: of n trials at a rung, ⌊n/η⌋ are good enough for the next
+    R   max_t, the step at which a trial is complete
+
+Rung steps are g, gη, gη², … below R, multiplied as integers: the usual ⌊log(R/g)/log η⌋ + 1 loses
+a rung whenever the logarithm comes out a hair below a whole number, as for R = 1000, η = 10.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from sortedcontainers import SortedList
+
+from raysweep.trials.decisions import Reason
+from raysweep.trials.goal import WORST
+
+
+def rung_steps(grace_period: int, max_t: int, reduction_factor: int) -> list[int]:
+    """The steps of all rungs strictly below `max_t`, ascending.
+
+    Example:
+        >>> rung_steps(1, 27, 3)
+        [1, 3, 9]
+    """
+    steps = []
+    step = grace_period
+    while step < max_t:
+        steps.append(step)
+        step *= reduction_factor
+    return steps
+
+
+class Standing(NamedTuple):
+    """Where a trial stands at a rung: `rank` from 1, among `peers`, `keep` of whom go on.
+
+    `cutoff` is the worst score that goes on, None while nobody's does.
+    """
+
+    rank: int
+    peers: int
+    keep: int
+    cutoff: float | None
+
+
+class Rung:
+    """The scores of all trials that have reached one step, in order; first come wins a tie.
+
+    Recording and looking up cost O(log n).
+    """
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+        self._scores: SortedList = SortedList()  # (score, order of arrival)
+
+    def record(self, score: float) -> tuple[float, int]:
+        """Enter a score; returns the key under which `standing` finds it."""
+        key = (score, len(self._scores))
+        self._scores.add(key)
+        return key
+
+    def standing(self, key: tuple[float, int], reduction_factor: int, least: int = 0) -> Standing:
+        """How the entry `key` stands when max(least, ⌊n/η⌋) of the n here go on."""
+        peers = len(self._scores)
+        keep = max(least, peers // reduction_factor)
+        cutoff = float(self._scores[keep - 1][0]) if keep else None
+        if cutoff == WORST:
+            cutoff = None
+        return Standing(self._scores.bisect_left(key) + 1, peers, keep, cutoff)
+
+    def state(self) -> list[float]:
+        """All scores in order of arrival."""
+        return [score for score, _ in sorted(self._scores, key=lambda key: key[1])]
+
+    def load(self, state: list[float]) -> None:
+        """Take back what `state` gave."""
+        self._scores = SortedList((score, order) for order, score in enumerate(state))
+
+
+def reason(rule: str, rung: Rung, score: float, standing: Standing) -> Reason:
+    """The reason of a decision taken from a standing."""
+    return Reason(rule, rung.step, score, standing.cutoff, standing.rank, standing.peers)
+
+
+def plan(steps: list[int], max_t: int, reduction_factor: int, trials: int) -> list[dict[str, Any]]:
+    """How many of `trials` reach each rung if every comparison is clear, lowest rung first."""
+    rows, left = [], trials
+    for step in [*steps, max_t]:
+        rows.append({"step": step, "trials": left})
+        left //= reduction_factor
+    return rows
