@@ -1,0 +1,274 @@
+"""A pool on a heap and a manual clock: the same seam as the Ray pool, thousands of times faster.
+
+Step times, start-up times, failures and stragglers are drawn from keyed streams, so the same
+seed gives the same events whatever is asked in between. Ties in time are broken first in, first
+out.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from raysweep.trials import actions
+from raysweep.trials.actions import PoolAction
+from raysweep.trials.clock import ManualClock
+from raysweep.trials.errors import RaysweepError
+from raysweep.trials.events import (
+    Checkpointed,
+    Ended,
+    ErrorClass,
+    Event,
+    Failed,
+    Paused,
+    Reported,
+    SlotDown,
+    SlotUp,
+    Started,
+)
+from raysweep.trials.streams import Stream
+from raysweep.trials.trial import UNBOUNDED
+
+Curve = Callable[[Mapping[str, Any], int, int], dict[str, Any]]
+"""(config, seed, step) → that step's metrics; must not depend on anything else."""
+
+
+class Machine(NamedTuple):
+    """What the simulated cluster is like; probabilities are per step.
+
+    A trial's step takes lognormal time: median `step_s`, times its slot's factor, which is 1, or
+    `straggler_factor` for a `straggler_share` of the slots. `ends_at` is the step at which the
+    training code itself has nothing more to train.
+    """
+
+    workers: int = 4
+    step_s: float = 1.0
+    step_sigma: float = 0.0
+    setup_s: float = 0.0
+    save_s: float = 0.0
+    slot_start_s: float = 0.0
+    batch_s: float = 0.2
+    straggler_share: float = 0.0
+    straggler_factor: float = 4.0
+    error_rate: float = 0.0
+    crash_rate: float = 0.0
+    loss_rate: float = 0.0
+    ends_at: int = UNBOUNDED
+    can_save: bool = True
+
+
+class _Run:
+    """One attempt on one slot. `gone` once nothing of it may be heard any more."""
+
+    __slots__ = ("gone", "hot", "pausing", "run_to", "start", "step", "stream")
+
+    def __init__(self, start: actions.Start, stream: Stream) -> None:
+        self.start, self.stream = start, stream
+        self.step, self.run_to = start.step, start.run_to
+        self.hot = self.pausing = self.gone = False
+
+
+class SimulatedPool:
+    """`Pool` without a cluster.
+
+    Args:
+        machine: what the cluster is like.
+        curve: what a trial reports.
+        clock: moved ahead by `poll`.
+        seed: of every draw.
+    """
+
+    def __init__(self, machine: Machine, curve: Curve, clock: ManualClock, seed: int = 0) -> None:
+        self._machine, self._curve, self._clock, self._seed = machine, curve, clock, seed
+        self._origin_s = clock.now()
+        self._heap: list[tuple[float, int, Event | None, _Run | None]] = []
+        self._order = 0
+        self._slots: dict[str, tuple[float, float]] = {}  # name → (factor, busy until)
+        self._runs: dict[str, _Run] = {}  # slot → the attempt it hosts
+        self._slots_made = 0
+        for _ in range(machine.workers):
+            self._add_slot(0.0)
+
+    # -- the seam -------------------------------------------------------------------------------
+
+    def do(self, action: PoolAction) -> None:
+        """Carry out `action` now, or when its slot has finished what it is at."""
+        if action.slot not in self._slots:
+            return None  # its death is on the way to whoever gave this
+        if isinstance(action, actions.Start):
+            return self._start(action)
+        run = self._runs.get(action.slot)
+        if run is None or run.gone or run.start[:2] != action[:2]:
+            return None
+        if isinstance(action, actions.RunTo):
+            run.run_to = action.step
+            if run.hot:
+                self._go_on(run, self._now())
+        elif isinstance(action, actions.Pause):
+            run.pausing = True
+            if run.hot:
+                self._save(run, self._now())
+        elif isinstance(action, actions.Stop):
+            self._leave(run)
+        else:
+            self._finish(run)
+        return None
+
+    def poll(self, timeout_s: float) -> list[Event]:
+        """Jump to the next moment at which something happens, if it lies within `timeout_s`.
+
+        Raises:
+            RaysweepError: if asked to wait for ever although nothing can happen any more.
+        """
+        until = self._now() + timeout_s
+        happened: list[Event] = []
+        while self._heap and self._heap[0][0] <= until:
+            moment, _, event, run = heapq.heappop(self._heap)
+            if run is not None and run.gone:
+                continue
+            if event is None and run is not None:
+                event = self._stepped(run, moment)
+            self._clock.jump_to(moment + self._origin_s)
+            until = moment
+            if event is not None:
+                happened.append(event)
+        if not happened and until == math.inf:
+            raise RaysweepError("the simulated sweep waits for ever: nothing is left to happen")
+        if not happened:
+            self._clock.jump_to(until + self._origin_s)
+        return happened
+
+    def close(self) -> None:
+        """Forget everything."""
+        self._heap.clear()
+        self._slots.clear()
+        self._runs.clear()
+
+    # -- what happens on a slot -----------------------------------------------------------------
+
+    def _now(self) -> float:
+        return self._clock.now() - self._origin_s
+
+    def _later(self, moment: float, event: Event | None, run: _Run | None) -> None:
+        self._order += 1
+        heapq.heappush(self._heap, (moment, self._order, event, run))
+
+    def _add_slot(self, asked_at: float) -> None:
+        """A slot that is ready `slot_start_s` after it was asked for."""
+        number, machine = self._slots_made, self._machine
+        self._slots_made += 1
+        slot, stream = f"s{number:05d}", Stream(self._seed, "slot", number)
+        slow = stream.uniform() < machine.straggler_share
+        ready = asked_at + machine.slot_start_s
+        self._slots[slot] = (machine.straggler_factor if slow else 1.0, ready)
+        self._later(ready, SlotUp(ready, slot, self._node(slot), ""), None)
+
+    @staticmethod
+    def _node(slot: str) -> str:
+        return f"n{int(slot[1:]) // 8:04d}"
+
+    def _start(self, action: actions.Start) -> None:
+        stream = Stream(self._seed, action.trial, action.attempt, "machine")
+        run = _Run(action, stream)
+        self._runs[action.slot] = run
+        begun = max(self._now(), self._slots[action.slot][1])
+        moment = begun + self._machine.setup_s
+        node, setup_s = self._node(action.slot), moment - begun
+        started = Started(
+            moment, action.trial, action.attempt, run.step, action.slot, node, setup_s
+        )
+        self._later(moment, started, run)
+        self._go_on(run, moment)
+
+    def _go_on(self, run: _Run, moment: float) -> None:
+        """Schedule the end of the next batch of steps: a grant, an end, or `batch_s`."""
+        run.hot = False
+        limit = min(run.run_to, self._machine.ends_at)
+        if run.step >= limit:
+            return self._later(moment, None, run)
+        machine, factor = self._machine, self._slots[run.start.slot][0]
+        begun = moment
+        steps: list[int] = []
+        elapsed: list[float] = []
+        while run.step < limit and (not steps or moment - begun < machine.batch_s):
+            moment += run.stream.lognormal(machine.step_s * factor, machine.step_sigma)
+            if failure := self._failure(run):
+                return self._fail(run, moment, failure)
+            run.step += 1
+            steps.append(run.step)
+            elapsed.append(moment - begun)
+        trial, attempt, config = run.start.trial, run.start.attempt, run.start.config
+        rows = [self._curve(config, run.start.seed, step) for step in steps]
+        columns = {name: [row.get(name) for row in rows] for name in rows[0]}
+        report = Reported(moment, trial, attempt, steps, elapsed, columns)
+        self._later(moment, report, run)
+        return self._later(moment, None, run)
+
+    def _stepped(self, run: _Run, moment: float) -> Event | None:
+        """A batch is over: end, save, wait hot, or go on."""
+        if run.step >= self._machine.ends_at:
+            self._leave(run)
+            return Ended(moment, run.start.trial, run.start.attempt, run.step)
+        if run.pausing:
+            self._save(run, moment)
+        elif run.step >= run.run_to:
+            run.hot = True
+        else:
+            self._go_on(run, moment)
+        return None
+
+    def _save(self, run: _Run, moment: float) -> None:
+        moment += self._machine.save_s
+        path = self._path(run) if self._machine.can_save else None
+        start = run.start
+        self._later(moment, Paused(moment, start.trial, start.attempt, run.step, path), run)
+        self._busy_until(start.slot, moment)
+
+    def _finish(self, run: _Run) -> None:
+        if self._machine.can_save:
+            moment, start = self._now() + self._machine.save_s, run.start
+            saved = Checkpointed(moment, start.trial, start.attempt, run.step, self._path(run))
+            self._later(moment, saved, None)
+            self._busy_until(start.slot, moment)
+        self._leave(run)
+
+    def _leave(self, run: _Run) -> None:
+        run.gone = True
+        if self._runs.get(run.start.slot) is run:
+            del self._runs[run.start.slot]
+
+    def _busy_until(self, slot: str, moment: float) -> None:
+        self._slots[slot] = (self._slots[slot][0], moment)
+
+    @staticmethod
+    def _path(run: _Run) -> str:
+        return f"checkpoints/{run.start.trial}/{run.start.attempt}-{run.step}"
+
+    # -- what goes wrong ------------------------------------------------------------------------
+
+    def _failure(self, run: _Run) -> ErrorClass | None:
+        machine = self._machine
+        if not (machine.error_rate or machine.crash_rate or machine.loss_rate):
+            return None
+        draw = run.stream.uniform()
+        if draw < machine.error_rate:
+            return ErrorClass.ERROR
+        if draw < machine.error_rate + machine.crash_rate:
+            return ErrorClass.CRASH
+        if draw < machine.error_rate + machine.crash_rate + machine.loss_rate:
+            return ErrorClass.INFRA
+        return None
+
+    def _fail(self, run: _Run, moment: float, error: ErrorClass) -> None:
+        """The attempt ends; unless its own code raised, its slot goes and a new one comes."""
+        start = run.start
+        message = f"simulated {error} after step {run.step}"
+        failed = Failed(moment, start.trial, start.attempt, error.value, message, "")
+        self._later(moment, failed, run)
+        if error is ErrorClass.ERROR:
+            return
+        del self._slots[start.slot]
+        self._later(moment, SlotDown(moment, start.slot, message), None)
+        self._add_slot(moment)

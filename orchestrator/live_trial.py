@@ -1,0 +1,81 @@
+"""A trial that has not ended: what the state machine must know of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from raysweep.trials.goal import WORST
+from raysweep.trials.trial import Outcome, Status, TrialId, check_transition
+
+_STORY = 6
+"""How many moves a trial remembers for the message of a refusal; the journal has them all."""
+
+
+class LiveTrial:
+    """One live trial.
+
+    `step` is where its newest checkpoint stands (0: from scratch); `told` the last step that
+    searcher and scheduler were told of; `run_to` the step up to which it may run. It is *owed* a
+    slot when it was granted more than it has run, e.g. after a drain.
+    """
+
+    __slots__ = (
+        "attempt", "best", "charged", "checkpoints", "config", "id", "owed",
+        "run_to", "slot", "started", "status", "story", "told",
+    )  # fmt: skip
+
+    def __init__(self, trial: TrialId, config: dict[str, Any]) -> None:
+        self.id = trial
+        self.config = config
+        self.status = Status.PENDING
+        self.attempt = 0
+        self.slot: str | None = None
+        self.started = False
+        self.checkpoints: list[tuple[int, str]] = []
+        self.told = 0
+        self.run_to = 0
+        self.owed = False
+        self.best = WORST
+        self.charged: dict[str, int] = {}
+        self.story: tuple[str, ...] = ()
+
+    @property
+    def step(self) -> int:
+        """The step of its newest checkpoint; 0 if it has none."""
+        return self.checkpoints[-1][0] if self.checkpoints else 0
+
+    @property
+    def checkpoint(self) -> str | None:
+        """The path of its newest checkpoint, relative to the sweep directory."""
+        return self.checkpoints[-1][1] if self.checkpoints else None
+
+    def move(self, status: Status, at: float) -> None:
+        """Go to `status`.
+
+        Raises:
+            IllegalTransition: if `trials.trial.TRANSITIONS` does not allow it.
+        """
+        check_transition(self.id, self.status, status, "; ".join(self.story) or "just made")
+        self.story = (*self.story[1 - _STORY :], f"{at:.3f} s {self.status} → {status}")
+        self.status = status
+
+    def outcome(self) -> Outcome:
+        """How it ended, once it has."""
+        return Outcome(self.status, self.told, self.best)
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything but the story, which the journal has."""
+        skip = ("id", "story", "best")
+        data = {name: getattr(self, name) for name in self.__slots__ if name not in skip}
+        return data | {"best": None if self.best == WORST else self.best}
+
+    @classmethod
+    def from_json(cls, trial: TrialId, data: dict[str, Any]) -> LiveTrial:
+        """The trial that `to_json` described."""
+        live = cls(trial, data["config"])
+        for name, value in data.items():
+            setattr(live, name, value)
+        live.status = Status(data["status"])
+        live.checkpoints = [(step, path) for step, path in data["checkpoints"]]
+        live.best = WORST if data["best"] is None else data["best"]
+        return live

@@ -1,0 +1,146 @@
+"""The one loop: what happened goes into the state, then into the journal, and only then is acted on."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol
+
+from raysweep.cluster.pool import Pool
+from raysweep.orchestrator.state import SweepState
+from raysweep.orchestrator.turn import DURABLE
+from raysweep.trials import actions
+from raysweep.trials.clock import Clock
+from raysweep.trials.decisions import Verdict
+from raysweep.trials.events import Closed, Event, Interrupted, Opened, Ticked
+from raysweep.trials.trial import TrialId
+
+
+class Journal(Protocol):
+    """What the loop needs of `results.store.Store`."""
+
+    def append(self, event: Event, verdicts: Sequence[Verdict] = ()) -> int:
+        """Buffer one record; its log sequence number."""
+        ...
+
+    def commit(self, *, durable: bool) -> None:
+        """Write what is buffered; `durable` also waits for the disk."""
+        ...
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time to compact."""
+        ...
+
+    def compact(self, state: dict[str, Any]) -> None:
+        """Move the journal so far into Parquet, with `state` as of now."""
+        ...
+
+
+class NoJournal:
+    """Remembers nothing: for simulations whose record nobody wants."""
+
+    due = False
+
+    def append(self, event: Event, verdicts: Sequence[Verdict] = ()) -> int:
+        """Forget it."""
+        return 0
+
+    def commit(self, *, durable: bool) -> None:
+        """Nothing to write."""
+
+    def compact(self, state: dict[str, Any]) -> None:
+        """Nothing to compact."""
+
+
+class Loop:
+    """Runs a sweep until it comes to rest.
+
+    Args:
+        state: the sweep, freshly made or rebuilt from its journal.
+        pool: where trials run.
+        journal: the write-ahead record.
+        clock, origin_s: the sweep's age is `clock.now() - origin_s`.
+        propose: asks the searcher for a trial's config; never raises.
+        drop: deletes a checkpoint, given its path relative to the sweep directory.
+        observe: is shown every event with its verdicts, after it was handled.
+        patience_s: the longest wait in one poll, so that requests to stop are heard.
+    """
+
+    def __init__(
+        self,
+        state: SweepState,
+        pool: Pool,
+        journal: Journal,
+        *,
+        clock: Clock,
+        origin_s: float,
+        propose: Callable[[TrialId, float], Event],
+        drop: Callable[[str], None] = lambda path: None,
+        observe: Callable[[Event, Sequence[Verdict]], None] = lambda event, verdicts: None,
+        patience_s: float = 0.2,
+    ) -> None:
+        self._state, self._pool, self._journal = state, pool, journal
+        self._clock, self._origin_s = clock, origin_s
+        self._propose, self._drop, self._observe = propose, drop, observe
+        self._patience_s = patience_s
+        self._asked_to_stop = ""
+
+    def stop(self, cause: str) -> None:
+        """Ask the sweep to checkpoint and come to rest; safe in a signal handler."""
+        self._asked_to_stop = cause
+
+    def run(self, opened: Opened) -> Closed:
+        """Drive the sweep from `opened` until it closes."""
+        closed = self._take([opened])
+        while closed is None:
+            age_s = self._clock.now() - self._origin_s
+            wait_s = min(self._patience_s, max(0.0, self._state.deadline() - age_s))
+            happened = self._pool.poll(wait_s)
+            closed = self._take([*happened, *self._own_events()])
+        return closed
+
+    def _own_events(self) -> Iterable[Event]:
+        at = self._clock.now() - self._origin_s
+        if self._asked_to_stop:
+            yield Interrupted(at, self._asked_to_stop)
+            self._asked_to_stop = ""
+        if at >= self._state.deadline():
+            yield Ticked(at)
+
+    def _take(self, happened: Iterable[Event]) -> Closed | None:
+        """Handle events and what follows from them at once; journal; act."""
+        queue, todo, closed, durable = deque(happened), [], None, False
+        while queue:
+            event = queue.popleft()
+            turn = self._state.handle(event)
+            self._journal.append(event, turn.verdicts)
+            self._observe(event, turn.verdicts)
+            durable |= any(verdict.verb in DURABLE for verdict in turn.verdicts)
+            for action in turn.actions:
+                if isinstance(action, actions.Suggest):
+                    queue.append(self._propose(action.trial, event.at))
+                elif not isinstance(action, actions.Close):
+                    durable |= isinstance(action, actions.DropCheckpoint)
+                    todo.append(action)
+                elif closed is None:
+                    durable = True
+                    closed = Closed(event.at, action.reason, action.exit_code)
+                    queue.append(closed)
+        self._journal.commit(durable=durable)
+        self._act(todo)
+        if self._journal.due or closed:
+            self._journal.compact(self._state.state())
+        return closed
+
+    def _act(self, todo: Iterable[actions.Action]) -> None:
+        for action in todo:
+            if isinstance(action, actions.DropCheckpoint):
+                self._drop(action.path)
+            elif not isinstance(action, actions.Suggest | actions.Close):
+                self._pool.do(action)
+
+
+FOREVER_S = math.inf
+"""The patience of a loop on a simulated pool, where nobody can ask it to stop."""

@@ -1,0 +1,38 @@
+"""Asks the searcher for configs and turns whatever comes back into an event."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from raysweep.searchers.base import Searcher
+from raysweep.trials.errors import SpaceError
+from raysweep.trials.events import Event, Exhausted, Suggested, SuggestFailed
+from raysweep.trials.streams import Stream
+from raysweep.trials.trial import Config, TrialId
+
+
+class Proposer:
+    """The only caller of `Searcher.ask`.
+
+    Args:
+        searcher: asked with a stream keyed by the trial, so that its answer to trial 17 does not
+            hang on what was asked before.
+        check: raises SpaceError for a config outside the space.
+        seed: the sweep's.
+    """
+
+    def __init__(self, searcher: Searcher, check: Callable[[Config], None], seed: int) -> None:
+        self._searcher, self._check, self._seed = searcher, check, seed
+
+    def __call__(self, trial: TrialId, at: float) -> Event:
+        """`Suggested`, `Exhausted`, or `SuggestFailed` for whatever the searcher did wrong."""
+        try:
+            config = self._searcher.ask(trial, Stream(self._seed, trial, "ask"))
+            if config is None:
+                return Exhausted(at)
+            self._check(config)
+        except SpaceError as error:
+            return SuggestFailed(at, trial, f"the searcher left the space: {error}")
+        except Exception as error:
+            return SuggestFailed(at, trial, f"the searcher raised {type(error).__name__}: {error}")
+        return Suggested(at, trial, config)

@@ -1,0 +1,36 @@
+"""What a sweep goes by: its spec in the terms of the state machine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from raysweep.orchestrator.budget import Budget
+from raysweep.orchestrator.retries import DEFAULT_RETRIES
+from raysweep.trials.goal import Goal
+
+
+class Rules(NamedTuple):
+    """Goal, limits and patience of a sweep.
+
+    `gpu` is the fraction that a trial holds; `stalled_s` how long the sweep waits for a first
+    slot; `drain_s` how long running trials get to write a checkpoint when it comes to rest.
+    """
+
+    goal: Goal
+    budget: Budget = Budget()
+    retries: Mapping[str, int] = DEFAULT_RETRIES
+    gpu: float = 0.0
+    seed: int = 0
+    keep_checkpoints: int = 1
+    max_failed_share: float = 0.5
+    stalled_s: float = 600.0
+    drain_s: float = 15.0
+
+
+class Draining(NamedTuple):
+    """The sweep is coming to rest: why, with which exit code, and by when at the latest."""
+
+    reason: str
+    exit_code: int
+    deadline: float

@@ -1,0 +1,60 @@
+"""Which slots there are and who holds them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from raysweep.trials.trial import TrialId
+
+
+class Slots:
+    """The slots that the pool has announced, each free or held by one trial."""
+
+    def __init__(self) -> None:
+        self._holder: dict[str, TrialId | None] = {}
+        self._free: list[str] = []
+        self.busy = 0
+
+    def __len__(self) -> int:
+        return len(self._holder)
+
+    @property
+    def free(self) -> int:
+        """How many slots wait for a trial."""
+        return len(self._free)
+
+    def up(self, slot: str) -> None:
+        """A new slot, free."""
+        self._holder[slot] = None
+        self._free.append(slot)
+
+    def down(self, slot: str) -> TrialId | None:
+        """The slot is gone; returns who still held it."""
+        if slot in self._free:
+            self._free.remove(slot)
+        holder = self._holder.pop(slot, None)
+        self.busy -= holder is not None
+        return holder
+
+    def take(self, trial: TrialId) -> str:
+        """Give `trial` the slot that was freed last: its process is the warmest."""
+        slot = self._free.pop()
+        self._holder[slot] = trial
+        self.busy += 1
+        return slot
+
+    def release(self, slot: str, *, usable: bool = True) -> None:
+        """Its trial has left; `usable` is False if its process died with the trial."""
+        self._holder[slot] = None
+        self.busy -= 1
+        if usable:
+            self._free.append(slot)
+
+    def state(self) -> dict[str, Any]:
+        """Holders and the order of the free ones, as plain data."""
+        return {"holder": self._holder, "free": self._free, "busy": self.busy}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take back what `state` gave."""
+        self._holder, self._free = dict(state["holder"]), list(state["free"])
+        self.busy = state["busy"]

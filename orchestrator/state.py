@@ -1,0 +1,434 @@
+"""The sweep as a pure state machine: an event comes in, actions and verdicts go out.
+
+No Ray, no clock, no file, no random number is touched here; time enters inside events. Folding
+the journal's events through `handle` therefore rebuilds a sweep exactly, and a resumed sweep
+takes the decisions that an uninterrupted one takes when it is fed the same events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from raysweep.orchestrator.advice import Advice
+from raysweep.orchestrator.budget import Spend
+from raysweep.orchestrator.live_trial import LiveTrial
+from raysweep.orchestrator.retention import Retention
+from raysweep.orchestrator.retries import forgive, retry_delay_s
+from raysweep.orchestrator.rules import Draining, Rules
+from raysweep.orchestrator.slots import Slots
+from raysweep.orchestrator.turn import Turn, verdict
+from raysweep.orchestrator.waiting import Waiting
+from raysweep.schedulers.base import Scheduler
+from raysweep.searchers.base import Searcher
+from raysweep.trials import actions, decisions, events
+from raysweep.trials.decisions import CONTINUE, Reason
+from raysweep.trials.events import ErrorClass
+from raysweep.trials.streams import Stream
+from raysweep.trials.trial import Status, TrialId
+
+_PROCESS_DEATH = frozenset({ErrorClass.CRASH, ErrorClass.STUCK, ErrorClass.INFRA})
+_SEARCHER_PATIENCE = 10
+"""Failed suggestions in a row after which the sweep gives up on its searcher."""
+_ALIKE = 5
+"""If the first so many trials all fail alike without one report, it is a bug, not a config."""
+
+
+class SweepState:
+    """The whole of a running sweep.
+
+    Args:
+        rules: goal, budget, retries and limits.
+        searcher: told of every suggestion and report; never asked here (`Suggest` asks).
+        scheduler: asked at every report and whenever a slot is free.
+    """
+
+    def __init__(self, rules: Rules, searcher: Searcher, scheduler: Scheduler) -> None:
+        self.rules = rules
+        self.advice = Advice(searcher, scheduler)
+        self.spend = Spend(rules.budget, rules.gpu)
+        self.slots = Slots()
+        self.waiting = Waiting()
+        self.live: dict[TrialId, LiveTrial] = {}
+        self.ended = dict.fromkeys((Status.COMPLETED, Status.STOPPED, Status.FAILED), 0)
+        self.draining: Draining | None = None
+        self.closed = False
+        self._exhausted = False
+        self._retention = Retention(rules.keep_checkpoints)
+        self._failed_suggestions = 0
+        self._first_failures: list[str] | None = []  # None: a trial has reported: the code works
+        self._slotless_since: float | None = 0.0
+        self._turn = Turn([], [])
+        self._handlers: dict[type, Callable[[Any], None]] = {
+            events.Opened: self._opened,
+            events.SlotUp: self._slot_up,
+            events.SlotDown: self._slot_down,
+            events.Suggested: self._suggested,
+            events.SuggestFailed: self._suggest_failed,
+            events.Exhausted: self._no_more,
+            events.Started: self._started,
+            events.Reported: self._reported,
+            events.Checkpointed: self._checkpointed,
+            events.Paused: self._paused,
+            events.Ended: self._ended,
+            events.Failed: self._failed,
+            events.Ticked: lambda event: None,
+            events.Interrupted: lambda e: self._drain(f"interrupted: {e.cause}", 75),
+            events.Closed: self._closed,
+        }
+
+    # -- the four calls ---------------------------------------------------------------------
+
+    def handle(self, event: events.Event) -> Turn:
+        """Take in one event; say what to do and what was decided.
+
+        Events of attempts that are no longer current (a zombie's, a stopped trial's) change
+        nothing.
+        """
+        turn = self._turn = Turn([], [])
+        self.spend.pass_time(event.at, self.slots.busy)
+        self._handlers[type(event)](event)
+        if not self.closed:
+            if self.draining is None and (over := self.spend.exhausted()):
+                self._drain(over, 0)
+            self.waiting.wake(event.at)
+            if self.draining is None and self.slots.free:
+                self._fill()
+            if not self.slots.busy or self.draining:
+                self._close_if_done()
+        return turn
+
+    def deadline(self) -> float:
+        """The sweep's age at which a `Ticked` is due even if nothing else happens."""
+        if self.draining:
+            return self.draining.deadline
+        deadline = min(self.spend.deadline(self.slots.busy), self.waiting.due)
+        if self._slotless_since is not None:
+            deadline = min(deadline, self._slotless_since + self.rules.stalled_s)
+        return deadline
+
+    def state(self) -> dict[str, Any]:
+        """Everything, as plain JSON data: the next event may be any that this state could meet."""
+        return {
+            "spend": self.spend.state(),
+            "slots": self.slots.state(),
+            "slotless_since": self._slotless_since,
+            "draining": self.draining,
+            "closed": self.closed,
+            "waiting": self.waiting.state(),
+            "advice": self.advice.state(),
+            "live": {trial.id: trial.to_json() for trial in self.live.values()},
+            "ended": {status.value: count for status, count in self.ended.items()},
+            "exhausted": self._exhausted,
+            "last_words": self._retention.last_words,
+            "failed_suggestions": self._failed_suggestions,
+            "first_failures": self._first_failures,
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take back what `state` gave."""
+        self.spend.load(state["spend"])
+        self.slots.load(state["slots"])
+        self._slotless_since = state["slotless_since"]
+        self.draining = Draining(*state["draining"]) if state["draining"] else None
+        self.closed = state["closed"]
+        self.waiting.load(state["waiting"])
+        self.advice.load(state["advice"])
+        self.live = {name: LiveTrial.from_json(name, data) for name, data in state["live"].items()}
+        self.ended = {Status(name): count for name, count in state["ended"].items()}
+        self._exhausted = state["exhausted"]
+        self._retention.last_words = state["last_words"]
+        self._failed_suggestions = state["failed_suggestions"]
+        self._first_failures = state["first_failures"]
+
+    # -- the driver and its slots -------------------------------------------------------------
+
+    def _opened(self, event: events.Opened) -> None:
+        """A new driver: every process of the last one is gone, and so are its slots."""
+        self.slots, self.draining, self.closed = Slots(), None, False
+        self._slotless_since = event.at
+        self.waiting.reopen()
+        for trial in self.live.values():
+            trial.slot = None
+            if trial.status is Status.RUNNING:
+                self._again(trial, Reason(ErrorClass.DRIVER))
+            elif trial.status is Status.PAUSING:
+                self._park(trial, Reason(ErrorClass.DRIVER))
+            elif trial.status is Status.PAUSED and trial.owed:
+                self._recall(trial, Reason("resume"))
+            elif trial.status is Status.PENDING and trial.run_to:
+                self.waiting.again(trial.id, Reason("resume"))
+            elif trial.status is Status.PENDING:
+                self.waiting.fresh.append(trial.id)
+
+    def _slot_up(self, event: events.SlotUp) -> None:
+        self.slots.up(event.slot)
+        self._slotless_since = None
+
+    def _slot_down(self, event: events.SlotDown) -> None:
+        holder = self.slots.down(event.slot)
+        if holder is not None:  # given to it before word of its death came: not the trial's fault
+            trial = self.live[holder]
+            trial.slot = None
+            why = Reason(ErrorClass.INFRA)
+            (self._again if trial.status is Status.RUNNING else self._park)(trial, why)
+        if not len(self.slots) and self._slotless_since is None:
+            self._slotless_since = event.at
+
+    # -- suggestions --------------------------------------------------------------------------
+
+    def _suggested(self, event: events.Suggested) -> None:
+        self.waiting.answered(event.trial)
+        self._failed_suggestions = 0
+        self.live[event.trial] = LiveTrial(event.trial, event.config)
+        self.waiting.fresh.append(event.trial)
+        self.advice.suggested(event.trial, event.config)
+
+    def _suggest_failed(self, event: events.SuggestFailed) -> None:
+        self.waiting.answered(event.trial)
+        self._failed_suggestions += 1
+        if self._failed_suggestions >= _SEARCHER_PATIENCE:
+            what = f"the searcher failed {_SEARCHER_PATIENCE} times in a row: {event.message}"
+            self._drain(what, 1)
+
+    def _no_more(self, event: events.Exhausted) -> None:
+        self.waiting.forget_asked()
+        self._exhausted = True
+
+    # -- the life of a trial --------------------------------------------------------------------
+
+    def _current(self, event: Any) -> LiveTrial | None:
+        """The live trial whose current attempt this event is about; None: it is stale."""
+        trial = self.live.get(event.trial)
+        return trial if trial and trial.attempt == event.attempt and trial.slot else None
+
+    def _started(self, event: events.Started) -> None:
+        if trial := self._current(event):
+            trial.started = True
+
+    def _reported(self, event: events.Reported) -> None:
+        trial = self._current(event)
+        if trial is None:
+            return
+        self._first_failures = None
+        self.spend.steps += len(event.steps)
+        forgive(trial)
+        for report in event.reports(self.rules.goal):
+            if report.step <= trial.told:
+                continue  # a step that an earlier attempt has shown already
+            trial.told = report.step
+            if report.score < trial.best:
+                trial.best = report.score
+            decision = self.advice.decide(report, trial.run_to)
+            if decision is not CONTINUE:
+                self._apply(trial, decision, report.step)
+                if trial.status is not Status.RUNNING:
+                    return
+
+    def _apply(self, trial: LiveTrial, decision: decisions.Decision, step: int) -> None:
+        if isinstance(decision, decisions.Continue):
+            return
+        slot, why = trial.slot or "", decision.reason
+        if isinstance(decision, decisions.RunTo):
+            trial.run_to = decision.step
+            self._record(trial, "run_to", why, step, decision.step)
+            if trial.status is Status.RUNNING:  # else it is on its way out, and owed the rest
+                self._do(actions.RunTo(trial.id, trial.attempt, slot, decision.step, why))
+        elif isinstance(decision, decisions.Pause):
+            self._record(trial, "pause", why, step)
+            if trial.status is Status.RUNNING:
+                trial.move(Status.PAUSING, self.spend.at)
+                self._do(actions.Pause(trial.id, trial.attempt, slot, why))
+            trial.owed = False
+        elif isinstance(decision, decisions.Stop):
+            self._record(trial, "stop", why, step)
+            self._do(actions.Stop(trial.id, trial.attempt, slot, why))
+            self._end(trial, Status.STOPPED)
+        else:
+            self._record(trial, "finish", why, step)
+            self._do(actions.Finish(trial.id, trial.attempt, slot, why))
+            self._end(trial, Status.COMPLETED)
+
+    def _checkpointed(self, event: events.Checkpointed) -> None:
+        trial = self.live.get(event.trial)
+        if trial is None:
+            self._drop(self._retention.last(event.trial))
+        elif trial.attempt == event.attempt:
+            self._keep(trial, event.step, event.path)
+
+    def _keep(self, trial: LiveTrial, step: int, path: str) -> None:
+        forgive(trial)
+        self._drop(self._retention.add(trial, step, path))
+
+    def _drop(self, paths: list[str]) -> None:
+        self._turn.actions.extend(map(actions.DropCheckpoint, paths))
+
+    def _paused(self, event: events.Paused) -> None:
+        trial = self._current(event)
+        if trial is None or trial.status is not Status.PAUSING:
+            return
+        if event.path:
+            self._keep(trial, event.step, event.path)
+        self._release(trial)
+        trial.move(Status.PAUSED, self.spend.at)
+        if trial.owed and self.draining is None:
+            self._recall(trial, Reason("promoted while it paused"))
+
+    def _ended(self, event: events.Ended) -> None:
+        if trial := self._current(event):
+            self._end(trial, Status.COMPLETED)
+
+    def _failed(self, event: events.Failed) -> None:
+        trial = self._current(event)
+        if trial is None:
+            return None
+        self._release(trial, usable=event.error not in _PROCESS_DEATH)
+        if event.error == ErrorClass.CHECKPOINT and not trial.started and trial.checkpoints:
+            self._drop([trial.checkpoints.pop()[1]])  # it cannot be read
+        why = Reason(event.error)
+        if trial.status is Status.PAUSING and event.error in _PROCESS_DEATH:
+            return self._park(trial, why)
+        delay_s = retry_delay_s(trial, event.error, self.rules.retries)
+        if delay_s is None:
+            self._end(trial, Status.FAILED)
+            return self._suspect_a_bug(event)
+        if trial.status is Status.PAUSING:
+            return self._park(trial, why)
+        return self._again(trial, why, delay_s)
+
+    def _suspect_a_bug(self, event: events.Failed) -> None:
+        if self._first_failures is None:
+            return
+        self._first_failures.append(event.message)
+        if len(self._first_failures) >= _ALIKE and len(set(self._first_failures)) == 1:
+            what = f"the first {_ALIKE} trials all failed alike, before a single report"
+            self._drain(f"{what}: {event.message}", 1)
+
+    # -- the moves ------------------------------------------------------------------------------
+
+    def _again(self, trial: LiveTrial, why: Reason, delay_s: float = 0.0) -> None:
+        """Back to the queue, from its newest checkpoint."""
+        trial.move(Status.PENDING, self.spend.at)
+        self._record(trial, "retry", why, trial.step)
+        self.waiting.again(trial.id, why, self.spend.at + delay_s if delay_s else 0.0)
+
+    def _park(self, trial: LiveTrial, why: Reason) -> None:
+        """Lost while it wrote its checkpoint: it pauses with the one before."""
+        trial.move(Status.PAUSED, self.spend.at)
+        self._record(trial, "park", why, trial.step)
+        if trial.owed and self.draining is None:
+            self._recall(trial, why)
+
+    def _recall(self, trial: LiveTrial, why: Reason) -> None:
+        trial.move(Status.PENDING, self.spend.at)
+        self.waiting.again(trial.id, why)
+
+    def _release(self, trial: LiveTrial, *, usable: bool = True) -> None:
+        if trial.slot:
+            self.slots.release(trial.slot, usable=usable)
+            trial.slot = None
+
+    def _end(self, trial: LiveTrial, status: Status) -> None:
+        self._release(trial)
+        trial.move(status, self.spend.at)
+        del self.live[trial.id]
+        self.ended[status] += 1
+        self._drop(self._retention.end(trial))
+        self.advice.end(trial.id, trial.outcome())
+
+    # -- giving slots away ----------------------------------------------------------------------
+
+    def _fill(self) -> None:
+        """Give free slots to: retries, then promotions, then new trials; ask for more of these."""
+        while work := self._next_work():
+            self._start(*work)
+        wanted = self.slots.free - self.waiting.asked
+        while wanted > 0 and (trial := self.waiting.ask(new=self._may_suggest())):
+            wanted -= 1
+            self._do(actions.Suggest(trial))
+
+    def _may_suggest(self) -> bool:
+        limit = self.rules.budget.trials
+        return not self._exhausted and (limit is None or self.waiting.issued < limit)
+
+    def _next_work(self) -> tuple[LiveTrial, Reason] | None:
+        if not self.slots.free:
+            return None
+        if ready := self.waiting.pop_ready():
+            return self.live[ready[0]], ready[1]
+        while promotion := self.advice.next_paused():
+            trial = self.live.get(promotion.trial)
+            if trial is None:
+                continue
+            trial.run_to, trial.owed = promotion.step, True
+            if trial.status is Status.PAUSED:
+                trial.move(Status.PENDING, self.spend.at)
+                return trial, promotion.reason
+        if self.waiting.fresh:
+            return self.live[self.waiting.fresh.popleft()], Reason("new")
+        return None
+
+    def _start(self, trial: LiveTrial, why: Reason) -> None:
+        if not trial.run_to:
+            trial.run_to = self.advice.grant(trial.id)
+        trial.attempt += 1
+        trial.started, trial.owed = False, False
+        trial.slot = self.slots.take(trial.id)
+        trial.move(Status.RUNNING, self.spend.at)
+        verb = "start" if trial.attempt == 1 else "resume"
+        self._record(trial, verb, why, trial.step, trial.run_to)
+        seed = Stream(self.rules.seed, trial.id, "train").integer(0, 1 << 31)
+        self._do(
+            actions.Start(
+                trial.id, trial.attempt, trial.slot, trial.config, seed,
+                trial.step, trial.checkpoint, trial.run_to, why,
+            )
+        )  # fmt: skip
+
+    # -- coming to rest -------------------------------------------------------------------------
+
+    def _drain(self, reason: str, exit_code: int) -> None:
+        """Start nothing more; let everything that runs write a checkpoint."""
+        if self.draining or self.closed:
+            return
+        self.draining = Draining(reason, exit_code, self.spend.at + self.rules.drain_s)
+        why = Reason(reason)
+        for trial in self.live.values():
+            if trial.status is Status.RUNNING:
+                trial.move(Status.PAUSING, self.spend.at)
+                trial.owed = True
+                self._record(trial, "pause", why, trial.told)
+                self._do(actions.Pause(trial.id, trial.attempt, trial.slot or "", why))
+
+    def _close_if_done(self) -> None:
+        if self.draining:
+            if not self.slots.busy or self.spend.at >= self.draining.deadline:
+                self._do(actions.Close(self.draining.reason, self.draining.exit_code))
+            return
+        more = self.waiting or self._may_suggest()
+        if not more and (len(self.slots) or not self.live):
+            self._do(actions.Close(*self._verdict_on_all()))
+        elif self._slotless_since is not None:
+            waited_s = self.spend.at - self._slotless_since
+            if waited_s >= self.rules.stalled_s:
+                self._do(actions.Close(f"stalled: no slot for {waited_s:.0f} s", 3))
+
+    def _verdict_on_all(self) -> tuple[str, int]:
+        failed, issued = self.ended[Status.FAILED], self.waiting.issued
+        what = f"all {issued} trials have run their course"
+        if failed > self.rules.max_failed_share * issued:
+            return f"{what}, but {failed} of {issued} failed", 1
+        return what, 0
+
+    def _closed(self, event: events.Closed) -> None:
+        self.closed = True
+
+    # -- the record -----------------------------------------------------------------------------
+
+    def _do(self, action: actions.Action) -> None:
+        self._turn.actions.append(action)
+
+    def _record(
+        self, trial: LiveTrial, verb: str, why: Reason, step: int, to_step: int | None = None
+    ) -> None:
+        self._turn.verdicts.append(verdict(self.rules.goal, trial, verb, why, step, to_step))

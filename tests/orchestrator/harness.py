@@ -1,0 +1,126 @@
+"""A sweep on the simulated pool with everything in memory: what the tests of the core stand on."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from raysweep.cluster.simulated import Machine, SimulatedPool
+from raysweep.orchestrator.budget import Budget
+from raysweep.orchestrator.loop import FOREVER_S, Loop
+from raysweep.orchestrator.proposer import Proposer
+from raysweep.orchestrator.rules import Rules
+from raysweep.orchestrator.state import SweepState
+from raysweep.schedulers.catalog import build_scheduler
+from raysweep.trials.clock import ManualClock
+from raysweep.trials.decisions import Verdict
+from raysweep.trials.events import Closed, Event, Opened
+from raysweep.trials.goal import Goal
+from raysweep.trials.streams import Stream
+from raysweep.trials.trial import Config, Outcome, Report, TrialId
+
+GOAL = Goal((("loss", "min"),))
+
+
+class OneNumber:
+    """A searcher over `x` in [0, 1) that remembers what it was told, to be compared in tests."""
+
+    def __init__(self, limit: float = math.inf) -> None:
+        self.told: list[tuple[str, int]] = []
+        self.pending: dict[str, float] = {}
+        self._limit, self._made = limit, 0
+
+    def ask(self, trial: TrialId, stream: Stream) -> dict[str, Any] | None:
+        return None if self._made >= self._limit else {"x": stream.uniform()}
+
+    def suggested(self, trial: TrialId, config: Config) -> None:
+        self._made += 1
+        self.pending[trial] = config["x"]
+
+    def tell(self, report: Report) -> None:
+        self.told.append((report.trial, report.step))
+
+    def end(self, trial: TrialId, outcome: Outcome) -> None:
+        del self.pending[trial]
+
+    def state(self) -> dict[str, Any]:
+        told = [list(entry) for entry in self.told]
+        return {"told": told, "pending": self.pending, "made": self._made}
+
+    def load(self, state: dict[str, Any]) -> None:
+        self.told = [(trial, step) for trial, step in state["told"]]
+        self.pending, self._made = dict(state["pending"]), state["made"]
+
+
+def curve(config: Mapping[str, Any], seed: int, step: int) -> dict[str, Any]:
+    """A loss that falls with the steps towards (x - 0.3)²; NaN for the unlucky few."""
+    x = config["x"]
+    return {"loss": math.nan if 0.9 < x < 0.93 else (x - 0.3) ** 2 + 1.0 / (step + 1)}
+
+
+class Kept(NamedTuple):
+    event: Event
+    verdicts: tuple[Verdict, ...]
+
+
+class Memory:
+    """A journal in memory, through JSON as a real one."""
+
+    due = False
+
+    def __init__(self) -> None:
+        self.records: list[Kept] = []
+        self.crash_at = math.inf
+
+    def append(self, event: Event, verdicts: Sequence[Verdict] = ()) -> int:
+        if len(self.records) >= self.crash_at:
+            raise Crash
+        self.records.append(Kept(event, tuple(verdicts)))
+        return len(self.records)
+
+    def commit(self, *, durable: bool) -> None:
+        pass
+
+    def compact(self, state: dict[str, Any]) -> None:
+        json.dumps(state)
+
+
+class Crash(Exception):
+    """The driver dies here."""
+
+
+def make_state(
+    scheduler: dict[str, Any], searcher: OneNumber | None = None, **rules: Any
+) -> SweepState:
+    options = dict(scheduler)
+    built = build_scheduler(options.pop("name"), options)
+    rules.setdefault("budget", Budget(trials=12))
+    return SweepState(Rules(GOAL, **rules), searcher or OneNumber(), built)
+
+
+def run(
+    state: SweepState,
+    machine: Machine,
+    journal: Memory,
+    *,
+    seed: int = 0,
+    epoch: int = 1,
+    observe: Callable[[Event, Sequence[Verdict]], None] = lambda e, v: None,
+) -> Closed:
+    """Drive `state` to its end on a new simulated cluster."""
+    clock = ManualClock(state.spend.at)
+    pool = SimulatedPool(machine, curve, clock, seed=seed * 1000 + epoch)
+    pool_origin = clock.now() - state.spend.at
+    loop = Loop(
+        state,
+        pool,
+        journal,
+        clock=clock,
+        origin_s=pool_origin,
+        propose=Proposer(state.advice.searcher, lambda config: None, state.rules.seed),
+        observe=observe,
+        patience_s=FOREVER_S,
+    )
+    return loop.run(Opened(state.spend.at, epoch, 0.0, "here"))
