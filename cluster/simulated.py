@@ -78,18 +78,26 @@ class SimulatedPool:
         curve: what a trial reports.
         clock: moved ahead by `poll`.
         seed: of every draw.
+        origin_s: `clock.now()` of the moment that events count their time from.
     """
 
-    def __init__(self, machine: Machine, curve: Curve, clock: ManualClock, seed: int = 0) -> None:
+    def __init__(
+        self,
+        machine: Machine,
+        curve: Curve,
+        clock: ManualClock,
+        seed: int = 0,
+        origin_s: float = 0.0,
+    ) -> None:
         self._machine, self._curve, self._clock, self._seed = machine, curve, clock, seed
-        self._origin_s = clock.now()
+        self._origin_s = origin_s
         self._heap: list[tuple[float, int, Event | None, _Run | None]] = []
         self._order = 0
         self._slots: dict[str, tuple[float, float]] = {}  # name → (factor, busy until)
         self._runs: dict[str, _Run] = {}  # slot → the attempt it hosts
         self._slots_made = 0
         for _ in range(machine.workers):
-            self._add_slot(0.0)
+            self._add_slot(self._now())
 
     # -- the seam -------------------------------------------------------------------------------
 

@@ -65,6 +65,7 @@ class Loop:
         propose: asks the searcher for a trial's config; never raises.
         drop: deletes a checkpoint, given its path relative to the sweep directory.
         observe: is shown every event with its verdicts, after it was handled.
+        asked_to_stop: who wants the sweep to come to rest, "" for nobody, given its age.
         patience_s: the longest wait in one poll, so that requests to stop are heard.
     """
 
@@ -79,17 +80,13 @@ class Loop:
         propose: Callable[[TrialId, float], Event],
         drop: Callable[[str], None] = lambda path: None,
         observe: Callable[[Event, Sequence[Verdict]], None] = lambda event, verdicts: None,
+        asked_to_stop: Callable[[float], str] = lambda at: "",
         patience_s: float = 0.2,
     ) -> None:
         self._state, self._pool, self._journal = state, pool, journal
         self._clock, self._origin_s = clock, origin_s
         self._propose, self._drop, self._observe = propose, drop, observe
-        self._patience_s = patience_s
-        self._asked_to_stop = ""
-
-    def stop(self, cause: str) -> None:
-        """Ask the sweep to checkpoint and come to rest; safe in a signal handler."""
-        self._asked_to_stop = cause
+        self._asked_to_stop, self._patience_s = asked_to_stop, patience_s
 
     def run(self, opened: Opened) -> Closed:
         """Drive the sweep from `opened` until it closes."""
@@ -103,9 +100,8 @@ class Loop:
 
     def _own_events(self) -> Iterable[Event]:
         at = self._clock.now() - self._origin_s
-        if self._asked_to_stop:
-            yield Interrupted(at, self._asked_to_stop)
-            self._asked_to_stop = ""
+        if cause := self._asked_to_stop(at):
+            yield Interrupted(at, cause)
         if at >= self._state.deadline():
             yield Ticked(at)
 

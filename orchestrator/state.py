@@ -53,6 +53,7 @@ class SweepState:
         self.ended = dict.fromkeys((Status.COMPLETED, Status.STOPPED, Status.FAILED), 0)
         self.draining: Draining | None = None
         self.closed = False
+        self.changes: dict[str, Any] = {}
         self._exhausted = False
         self._retention = Retention(rules.keep_checkpoints)
         self._failed_suggestions = 0
@@ -115,6 +116,7 @@ class SweepState:
             "slotless_since": self._slotless_since,
             "draining": self.draining,
             "closed": self.closed,
+            "changes": self.changes,
             "waiting": self.waiting.state(),
             "advice": self.advice.state(),
             "live": {trial.id: trial.to_json() for trial in self.live.values()},
@@ -132,6 +134,7 @@ class SweepState:
         self._slotless_since = state["slotless_since"]
         self.draining = Draining(*state["draining"]) if state["draining"] else None
         self.closed = state["closed"]
+        self.changes = state["changes"]
         self.waiting.load(state["waiting"])
         self.advice.load(state["advice"])
         self.live = {name: LiveTrial.from_json(name, data) for name, data in state["live"].items()}
@@ -146,7 +149,7 @@ class SweepState:
     def _opened(self, event: events.Opened) -> None:
         """A new driver: every process of the last one is gone, and so are its slots."""
         self.slots, self.draining, self.closed = Slots(), None, False
-        self._slotless_since = event.at
+        self._slotless_since, self.changes = event.at, event.changes
         self.waiting.reopen()
         for trial in self.live.values():
             trial.slot = None
@@ -342,7 +345,7 @@ class SweepState:
         """Give free slots to: retries, then promotions, then new trials; ask for more of these."""
         while work := self._next_work():
             self._start(*work)
-        wanted = self.slots.free - self.waiting.asked
+        wanted = self.slots.free - self.waiting.under_way
         while wanted > 0 and (trial := self.waiting.ask(new=self._may_suggest())):
             wanted -= 1
             self._do(actions.Suggest(trial))

@@ -28,12 +28,13 @@ class Waiting:
         self.issued = 0
 
     def __bool__(self) -> bool:
-        return bool(self.fresh or self._ready or self._delayed or self.asked)
+        waiting = self.fresh or self._ready or self._delayed or self._asked or self._unanswered
+        return bool(waiting)
 
     @property
-    def asked(self) -> int:
-        """How many configs have been asked for and not been answered."""
-        return len(self._asked) + len(self._unanswered)
+    def under_way(self) -> int:
+        """How many configs this driver has asked for and not been given yet."""
+        return len(self._asked)
 
     @property
     def due(self) -> float:
@@ -75,7 +76,7 @@ class Waiting:
 
     def forget_asked(self) -> None:
         """No suggestion will come any more, so those under way were never issued."""
-        self.issued -= self.asked
+        self.issued -= len(self._asked) + len(self._unanswered)
         self._asked.clear()
         self._unanswered.clear()
 

@@ -1,1 +1,73 @@
-"""x."""
+"""Crash-safe, Ray-native hyperparameter sweeps on fractional GPUs, recorded in Parquet.
+
+`import raysweep` is quick: Ray, torch and pandas are imported when something first needs them.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from raysweep.orchestrator.api import resume as resume
+    from raysweep.orchestrator.api import run as run
+    from raysweep.orchestrator.spec import SweepSpec as SweepSpec
+    from raysweep.results.read import Results as Results
+    from raysweep.results.read import read as read
+    from raysweep.schedulers.catalog import build_scheduler as build_scheduler
+    from raysweep.searchers.catalog import build_searcher as build_searcher
+    from raysweep.trainables.base import Trainable as Trainable
+    from raysweep.trials.errors import RaysweepError as RaysweepError
+    from raysweep.trials.parameters import choice as choice
+    from raysweep.trials.parameters import lograndint as lograndint
+    from raysweep.trials.parameters import loguniform as loguniform
+    from raysweep.trials.parameters import quniform as quniform
+    from raysweep.trials.parameters import randint as randint
+    from raysweep.trials.parameters import uniform as uniform
+    from raysweep.trials.space import Space as Space
+
+__all__ = [
+    "RaysweepError", "Results", "Space", "SweepSpec", "Trainable", "__version__", "build_scheduler",
+    "build_searcher", "choice", "lograndint", "loguniform", "quniform", "randint", "read", "resume",
+    "run", "uniform",
+]  # fmt: skip
+
+_HOME = {
+    "resume": "raysweep.orchestrator.api",
+    "run": "raysweep.orchestrator.api",
+    "SweepSpec": "raysweep.orchestrator.spec",
+    "Results": "raysweep.results.read",
+    "read": "raysweep.results.read",
+    "build_scheduler": "raysweep.schedulers.catalog",
+    "build_searcher": "raysweep.searchers.catalog",
+    "Trainable": "raysweep.trainables.base",
+    "RaysweepError": "raysweep.trials.errors",
+    "Space": "raysweep.trials.space",
+    "choice": "raysweep.trials.parameters",
+    "lograndint": "raysweep.trials.parameters",
+    "loguniform": "raysweep.trials.parameters",
+    "quniform": "raysweep.trials.parameters",
+    "randint": "raysweep.trials.parameters",
+    "uniform": "raysweep.trials.parameters",
+}
+"""Every public name and the module that defines it."""
+
+
+try:
+    __version__ = version("raysweep")
+except PackageNotFoundError:  # sent to a Ray worker by py_modules, without its metadata
+    __version__ = "0+unknown"
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used (PEP 562)."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'raysweep' has no attribute {name!r}; it has {__all__}")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -117,9 +117,9 @@ class PromotionAsha(_Ladder):
                 continue
             score, order, trial = self._waiting[index][0]
             rung = self._rungs[index]
-            standing = rung.standing((score, order), self._eta)
-            if standing.rank <= standing.keep:
+            if rung.survives((score, order), self._eta):
                 self._leave(trial)
+                standing = rung.standing((score, order), self._eta)
                 why = reason("asha promotion", rung, score, standing)
                 return Promotion(trial, self._above(index), why)
         return None

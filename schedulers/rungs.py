@@ -70,6 +70,11 @@ class Rung:
             cutoff = None
         return Standing(self._scores.bisect_left(key) + 1, peers, keep, cutoff)
 
+    def survives(self, key: tuple[float, int], reduction_factor: int) -> bool:
+        """Whether the entry `key` is among the best ⌊n/η⌋ of the n here."""
+        keep = len(self._scores) // reduction_factor
+        return keep > 0 and bool(key <= self._scores[keep - 1])
+
     def state(self) -> list[float]:
         """All scores in order of arrival."""
         return [score for score, _ in sorted(self._scores, key=lambda key: key[1])]

@@ -36,12 +36,16 @@ class ErrorClass(StrEnum):
 
 
 class Opened(NamedTuple):
-    """A driver took the sweep over; whatever ran under the last one is lost."""
+    """A driver took the sweep over; whatever ran under the last one is lost.
+
+    `changes` holds all that resumes have changed in the spec so far: dotted key → value.
+    """
 
     at: float
     epoch: int
     wall: float
     host: str
+    changes: dict[str, Any] = {}  # noqa: RUF012 - never written to
 
 
 class SlotUp(NamedTuple):

@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from hashlib import blake2b
 from statistics import NormalDist
+from struct import Struct
 from typing import TypeVar
 
 import numpy as np
@@ -17,6 +18,7 @@ import numpy as np
 _T = TypeVar("_T")
 _TWO53 = float(1 << 53)
 _NORMAL = NormalDist()
+_WORDS = Struct("<8Q")
 
 
 class Stream:
@@ -39,7 +41,7 @@ class Stream:
         if not self._words:
             block = blake2b(self._count.to_bytes(8, "little"), key=self._key).digest()
             self._count += 1
-            self._words = [int.from_bytes(block[i : i + 8], "little") for i in range(0, 64, 8)]
+            self._words = list(_WORDS.unpack(block))
         return self._words.pop()
 
     def uniform(self, low: float = 0.0, high: float = 1.0) -> float:

@@ -112,13 +112,12 @@ def run(
     """Drive `state` to its end on a new simulated cluster."""
     clock = ManualClock(state.spend.at)
     pool = SimulatedPool(machine, curve, clock, seed=seed * 1000 + epoch)
-    pool_origin = clock.now() - state.spend.at
     loop = Loop(
         state,
         pool,
         journal,
         clock=clock,
-        origin_s=pool_origin,
+        origin_s=0.0,
         propose=Proposer(state.advice.searcher, lambda config: None, state.rules.seed),
         observe=observe,
         patience_s=FOREVER_S,

@@ -1,0 +1,123 @@
+"""The Python front door: `raysweep.run`, `raysweep.resume`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from raysweep.orchestrator.spec import SweepSpec
+from raysweep.orchestrator.sweep import Sweep
+
+if TYPE_CHECKING:
+    from raysweep.results.read import Results
+
+Train = str | Callable[..., Any] | type[Any]
+
+
+def run(
+    trainable: Train,
+    space: Mapping[str, Any],
+    *,
+    metric: str | None = None,
+    mode: str = "min",
+    metrics: Mapping[str, str] | None = None,
+    trials: int | None = None,
+    searcher: str | Mapping[str, Any] = "random",
+    scheduler: str | Mapping[str, Any] = "fifo",
+    constraints: Sequence[str] = (),
+    resources: Mapping[str, Any] | None = None,
+    budget: Mapping[str, Any] | None = None,
+    name: str = "sweep",
+    storage: str | Path = "./sweeps",
+    seed: int = 0,
+    progress: bool = True,
+    **spec: Any,
+) -> Results:
+    """Run a sweep and return its results.
+
+    Args:
+        trainable: a generator function `train(config)` that yields metrics, a `Trainable` class,
+            or `"module:name"` of either.
+        space: parameter name → distribution (`loguniform(1e-4, 1e-1)`, `choice([...])`, …), a fixed
+            value, or a nested group.
+        metric, mode: what ranks trials, `min` or `max`; or `metrics`, several with their modes.
+        trials: how many to run; the same as `budget={"trials": …}`.
+        searcher, scheduler: a name, or `{"name": …, option: value}`.
+        constraints: expressions over parameters that every config must satisfy.
+        resources: what a trial holds, e.g. `{"cpu": 1, "gpu": 0.25}`.
+        budget: limits: trials, steps, wall_time, gpu_hours.
+        name, storage: the sweep goes to `storage/name`.
+        seed: of every random draw.
+        progress: show live progress on the terminal.
+        spec: any further key of a spec (docs/spec.md), e.g. `retries`, `cluster`.
+
+    Returns:
+        The results as tables; `.best()` is the best report.
+
+    Raises:
+        SpecError: something is wrong with the arguments; nothing was started.
+        ClusterError, StoreError: as `Sweep.run`.
+
+    Example:
+        >>> import raysweep
+        >>> def train(config):
+        ...     for step in range(10):
+        ...         yield {"loss": (config["x"] - 2) ** 2 / (step + 1)}
+        >>> results = raysweep.run(
+        ...     train, {"x": raysweep.uniform(-5, 5)}, metric="loss", mode="min", trials=20
+        ... )                                                               # doctest: +SKIP
+        >>> results.best().config                                           # doctest: +SKIP
+        {'x': 2.03}
+    """
+    limits = dict(budget or {})
+    if trials is not None:
+        limits["trials"] = trials
+    goal: dict[str, Any] = {"metrics": dict(metrics)} if metrics else {"mode": mode}
+    if metric is not None:
+        goal["metric"] = metric
+    written = {
+        **spec, **goal,
+        "name": name, "trainable": trainable, "space": space, "constraints": list(constraints),
+        "searcher": searcher, "scheduler": scheduler, "budget": limits,
+        "resources": dict(resources or {}), "storage": str(storage), "seed": seed,
+    }  # fmt: skip
+    checked = SweepSpec.from_dict(written)
+    train = None if isinstance(trainable, str) else trainable
+    return _drive(Sweep.create(checked, train=train), progress)
+
+
+def resume(
+    path: str | Path,
+    *,
+    trainable: Callable[..., Any] | type[Any] | None = None,
+    changes: Mapping[str, Any] | None = None,
+    take_over: bool = False,
+    progress: bool = True,
+) -> Results:
+    """Go on with a sweep that was interrupted, killed, or has run out of budget.
+
+    Args:
+        path: the sweep directory.
+        trainable: the training code again, if it was given as an object.
+        changes: dotted keys of the spec to set anew, e.g. `{"budget.trials": 100}`.
+        take_over: fence off a driver that is still at work.
+        progress: show live progress on the terminal.
+
+    Raises:
+        StoreBusy, StoreFormatError, SpecError, ClusterError: as `Sweep.reopen` and `Sweep.run`.
+    """
+    sweep = Sweep.reopen(Path(path), train=trainable, changes=changes, take_over=take_over)
+    return _drive(sweep, progress)
+
+
+def _drive(sweep: Sweep, progress: bool) -> Results:
+    import threading
+
+    from raysweep.orchestrator.live_view import live_view
+    from raysweep.results.read import read
+
+    in_main = threading.current_thread() is threading.main_thread()
+    with live_view(sweep, quiet=not progress) as observe:
+        sweep.run(observe=observe, handle_signals=in_main)
+    return read(sweep.path)

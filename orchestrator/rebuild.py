@@ -1,0 +1,102 @@
+"""A sweep's state from its spec and its journal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Protocol
+
+from raysweep.orchestrator.budget import Budget
+from raysweep.orchestrator.rules import Rules
+from raysweep.orchestrator.spec import SweepSpec
+from raysweep.orchestrator.state import SweepState
+from raysweep.orchestrator.turn import Turn
+from raysweep.schedulers.catalog import build_scheduler
+from raysweep.searchers.catalog import build_searcher
+from raysweep.trials.decisions import Verdict
+from raysweep.trials.errors import SpecError
+from raysweep.trials.events import Event, Opened
+
+CHANGEABLE = (
+    "budget", "retries", "timeouts", "checkpoint", "cluster", "resources", "max_failed_share",
+)  # fmt: skip
+"""Top-level keys of a spec that a resume may change; the rest is what the sweep *is*."""
+
+
+class Recorded(Protocol):
+    """An event with the verdicts that were journalled with it."""
+
+    @property
+    def event(self) -> Event:
+        """What happened."""
+        ...
+
+    @property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """What was decided on it."""
+        ...
+
+
+def rules_of(spec: SweepSpec) -> Rules:
+    """The spec in the terms of the state machine."""
+    return Rules(
+        goal=spec.goal,
+        budget=Budget(**spec.budget.model_dump()),
+        retries=spec.retries.model_dump(),
+        gpu=spec.resources.gpu,
+        seed=spec.seed,
+        keep_checkpoints=spec.checkpoint.keep,
+        max_failed_share=spec.max_failed_share,
+        stalled_s=spec.timeouts.stalled_s,
+        drain_s=spec.timeouts.drain_s,
+    )
+
+
+def changed(spec: SweepSpec, changes: Mapping[str, Any]) -> SweepSpec:
+    """`spec` with dotted keys set anew, e.g. `{"budget.trials": 100}`.
+
+    Raises:
+        SpecError: for a key that a resume may not change, or a value that is not allowed there.
+    """
+    if not changes:
+        return spec
+    written = spec.to_dict()
+    for key, value in changes.items():
+        top, *path = key.split(".")
+        if top not in CHANGEABLE:
+            raise SpecError(
+                f"{key} cannot be changed on resume: it is part of what this sweep is; allowed are "
+                f"{', '.join(CHANGEABLE)} (e.g. budget.trials). For another {top}, start a new sweep"
+            )
+        part = written
+        for name in (top, *path)[:-1]:
+            part = part.setdefault(name, {})
+        last = (top, *path)[-1]
+        part.pop(f"{last}_s", None)  # `wall_time` is how a spec writes `wall_time_s`
+        part[last] = value
+    return SweepSpec.from_dict(written, spec.folder)
+
+
+def new_state(spec: SweepSpec) -> SweepState:
+    """The state of a sweep that has not begun."""
+    options = dict(spec.searcher)
+    searcher = build_searcher(options.pop("name"), options, spec.parsed_space, spec.seed, spec.goal)
+    options = dict(spec.scheduler)
+    return SweepState(rules_of(spec), searcher, build_scheduler(options.pop("name"), options))
+
+
+def replayed(
+    spec: SweepSpec, state: SweepState, records: Iterable[Recorded]
+) -> Iterator[tuple[Recorded, Turn]]:
+    """Feed journalled events to `state`; yields each with what the state makes of it now.
+
+    Args:
+        spec: as it was when the sweep began; what resumes changed is in the journal.
+        state: new, or loaded from a snapshot.
+        records: everything after that, in order.
+    """
+    if state.changes:
+        state.rules = rules_of(changed(spec, state.changes))
+    for record in records:
+        if isinstance(record.event, Opened) and record.event.changes != state.changes:
+            state.rules = rules_of(changed(spec, record.event.changes))
+        yield record, state.handle(record.event)

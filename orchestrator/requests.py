@@ -1,0 +1,65 @@
+"""Requests to stop a running sweep: signals, and the file that `raysweep stop` leaves."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from raysweep.trials.errors import StoreFormatError
+
+_FILE = "stop.request"
+_LOOK_EVERY_S = 0.5
+
+
+def request_stop(path: Path) -> None:
+    """Ask the driver of the sweep at `path`, wherever it runs, to checkpoint and come to rest.
+
+    Raises:
+        StoreFormatError: there is no sweep at `path`.
+    """
+    if not (path / "SWEEP.json").is_file():
+        raise StoreFormatError(
+            f"{path} is not a sweep directory: name one that `raysweep ls` lists"
+        )
+    (path / _FILE).touch()
+
+
+class StopRequests:
+    """Heard by the loop once per turn; looks for the file twice a second.
+
+    As a context manager it also handles SIGINT and SIGTERM: the first asks the sweep to come to
+    rest, the second interrupts it at once. It stays resumable either way.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = path / _FILE
+        self._file.unlink(missing_ok=True)
+        self._signal = ""
+        self._look_at = 0.0
+        self._before: dict[int, Any] = {}
+
+    def __call__(self, at: float) -> str:
+        """Who asked since the last call, "" for nobody; `at` is the sweep's age in seconds."""
+        cause, self._signal = self._signal, ""
+        if at >= self._look_at:
+            self._look_at = at + _LOOK_EVERY_S
+            if self._file.exists():
+                self._file.unlink(missing_ok=True)
+                cause = cause or "raysweep stop"
+        return cause
+
+    def __enter__(self) -> StopRequests:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.signal(number, self._caught)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _caught(self, number: int, frame: FrameType | None) -> None:
+        for each in self._before:
+            signal.signal(each, signal.default_int_handler)  # the second one is not waited for
+        self._signal = signal.Signals(number).name

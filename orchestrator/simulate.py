@@ -1,0 +1,116 @@
+"""What a sweep would do on so many workers: its own state machine on the simulated pool."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from raysweep.cluster.simulated import Machine, SimulatedPool
+from raysweep.cluster.synthetic import SyntheticCurves
+from raysweep.orchestrator.loop import FOREVER_S, Journal, Loop, NoJournal
+from raysweep.orchestrator.proposer import Proposer
+from raysweep.orchestrator.rebuild import new_state
+from raysweep.orchestrator.spec import SweepSpec
+from raysweep.orchestrator.sweep import Observer
+from raysweep.trials.clock import ManualClock
+from raysweep.trials.decisions import Verdict
+from raysweep.trials.errors import SpecError
+from raysweep.trials.events import Closed, Event, Opened, Paused
+from raysweep.trials.trial import UNBOUNDED
+
+_DEFAULT_LENGTH = 100
+"""Steps of a simulated trial where neither spec nor scheduler says when a trial ends."""
+
+
+class Simulated(NamedTuple):
+    """How a simulated sweep went.
+
+    `trials` counts by status; `busy_s` is slot time in use, `occupancy` its share of all slot
+    time until the sweep closed; `rungs` how many trials came to each step at which the scheduler
+    decided.
+    """
+
+    closed: Closed
+    at_s: float
+    trials: dict[str, int]
+    steps: int
+    busy_s: float
+    occupancy: float
+    rungs: list[dict[str, Any]]
+
+
+class _Watch:
+    """Counts what goes by."""
+
+    def __init__(self, observe: Observer) -> None:
+        self._observe = observe
+        self.rungs: Counter[int] = Counter()
+        self.at, self.busy, self.busy_s = 0.0, 0, 0.0
+
+    def __call__(self, event: Event, verdicts: Sequence[Verdict]) -> None:
+        self.busy_s += (event.at - self.at) * self.busy
+        self.at = event.at
+        for verdict in verdicts:
+            self.busy += verdict.verb in ("start", "resume")
+            self.busy -= verdict.verb in ("stop", "finish", "retry", "park")
+            if verdict.rung is not None and verdict.verb in ("run_to", "pause", "stop", "finish"):
+                self.rungs[verdict.rung] += 1
+        self.busy -= isinstance(event, Paused)
+        self._observe(event, verdicts)
+
+
+def simulate(
+    spec: SweepSpec,
+    *,
+    workers: int,
+    step_s: float = 1.0,
+    step_sigma: float = 0.3,
+    setup_s: float = 0.0,
+    observe: Observer = lambda event, verdicts: None,
+    journal: Journal | None = None,
+) -> Simulated:
+    """Run `spec` on `workers` simulated slots with synthetic learning curves.
+
+    Args:
+        spec: its searcher, scheduler, budget and limits are the real ones.
+        workers: slots.
+        step_s, step_sigma: median and log-sd of a step's lognormal duration.
+        setup_s: seconds from a trial's start to its first step.
+        observe: is shown every event.
+        journal: where to record it; None: nowhere.
+
+    Raises:
+        SpecError: `workers` is below 1.
+    """
+    if workers < 1:
+        raise SpecError(f"workers is {workers}; it must be 1 or more")
+    clock, state = ManualClock(), new_state(spec)
+    ends_at = UNBOUNDED if spec.scheduler.get("max_t") else _DEFAULT_LENGTH
+    machine = Machine(
+        workers=workers, step_s=step_s, step_sigma=step_sigma, setup_s=setup_s, ends_at=ends_at
+    )
+    curves = SyntheticCurves(spec.parsed_space, spec.goal, spec.seed)
+    watch = _Watch(observe)
+    loop = Loop(
+        state,
+        SimulatedPool(machine, curves, clock, spec.seed),
+        journal or NoJournal(),
+        clock=clock,
+        origin_s=0.0,
+        propose=Proposer(state.advice.searcher, spec.parsed_space.check, spec.seed),
+        observe=watch,
+        patience_s=FOREVER_S,
+    )
+    closed = loop.run(Opened(0.0, 1, 0.0, "simulated"))
+    trials = {status.value: count for status, count in state.ended.items()}
+    trials |= Counter(trial.status.value for trial in state.live.values())
+    return Simulated(
+        closed,
+        closed.at,
+        trials,
+        state.spend.steps,
+        watch.busy_s,
+        watch.busy_s / (closed.at * workers) if closed.at else 0.0,
+        [{"step": step, "trials": count} for step, count in sorted(watch.rungs.items())],
+    )

@@ -1,0 +1,273 @@
+"""A sweep from spec to rest: everything that can be wrong is checked before anything starts."""
+
+from __future__ import annotations
+
+import os
+import socket
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from raysweep.cluster.resources import Resources
+from raysweep.orchestrator.loop import Loop
+from raysweep.orchestrator.proposer import Proposer
+from raysweep.orchestrator.rebuild import changed, new_state, replayed, rules_of
+from raysweep.orchestrator.requests import StopRequests, request_stop
+from raysweep.orchestrator.spec import SweepSpec
+from raysweep.orchestrator.state import SweepState
+from raysweep.trainables.checkpoint import delete_checkpoint
+from raysweep.trainables.load import Code, ModuleCode, check_picklable
+from raysweep.trainables.runner import HostSpec
+from raysweep.trials.clock import Clock, SystemClock
+from raysweep.trials.decisions import Verdict
+from raysweep.trials.errors import StoreError, StoreFormatError, TrainableError
+from raysweep.trials.events import Closed, Event, Failed, Opened
+
+if TYPE_CHECKING:
+    from raysweep.results.store import Store
+
+Observer = Callable[[Event, Sequence[Verdict]], None]
+__all__ = ["Observer", "Sweep", "request_stop"]
+
+
+class Sweep:
+    """A sweep directory and the means to drive it; made by `create` or `reopen`.
+
+    Attributes:
+        path: the sweep directory; `create` does not make it, `run` does.
+        spec: what the sweep goes by, with all changes of resumes.
+    """
+
+    def __init__(self, path: Path, spec: SweepSpec, code: Code, clock: Clock | None = None) -> None:
+        self.path, self.spec = path, spec
+        self._code, self._clock = code, clock or SystemClock()
+        self._original, self._changes, self._take_over = spec, dict[str, Any](), False
+        self._new = True
+
+    @classmethod
+    def create(
+        cls,
+        spec: SweepSpec,
+        *,
+        train: Callable[..., Any] | type[Any] | None = None,
+        clock: Clock | None = None,
+    ) -> Sweep:
+        """A new sweep at `spec.storage / spec.name`; starts and writes nothing yet.
+
+        Args:
+            spec: what to do.
+            train: the training code if it is an object and not a `module:name`.
+            clock: for tests.
+
+        Raises:
+            TrainableError: the training code cannot be had.
+            StoreFormatError: the directory holds another sweep, or something else.
+            StoreError: the directory cannot be written.
+        """
+        path = spec.storage_path / spec.name
+        sweep = cls(path, spec, _code(spec, train), clock)
+        _check_free(path)
+        _check_writable(path)
+        return sweep
+
+    @classmethod
+    def reopen(
+        cls,
+        path: Path,
+        *,
+        train: Callable[..., Any] | type[Any] | None = None,
+        changes: Mapping[str, Any] | None = None,
+        take_over: bool = False,
+        clock: Clock | None = None,
+    ) -> Sweep:
+        """The sweep at `path`, to go on with from wherever it stands.
+
+        Args:
+            path: the sweep directory.
+            train: the training code again, if it was an object.
+            changes: dotted keys of the spec to set anew, e.g. `{"budget.trials": 100}`.
+            take_over: fence off a driver that is still at work.
+            clock: for tests.
+
+        Raises:
+            StoreFormatError: no sweep is there, or a newer raysweep wrote it.
+            SpecError: a change that is not allowed.
+            TrainableError: the training code cannot be had.
+        """
+        from raysweep.results.read import read
+
+        results = read(path)
+        original = SweepSpec.from_dict(results.manifest["spec"], results.manifest.get("folder"))
+        merged = {**_last_changes(results), **(changes or {})}
+        spec = changed(original, merged)
+        sweep = cls(path, spec, _code(spec, train), clock)
+        sweep._original, sweep._changes, sweep._take_over = original, merged, take_over
+        sweep._new = False
+        return sweep
+
+    def run(
+        self, *, observe: Observer = lambda event, verdicts: None, handle_signals: bool = True
+    ) -> Closed:
+        """Run, or go on, until the sweep comes to rest; everything is closed on return.
+
+        Args:
+            observe: is shown every event with the verdicts taken on it.
+            handle_signals: let SIGINT and SIGTERM bring the sweep to rest (main thread only).
+
+        Returns:
+            Why it came to rest; `exit_code` is 0, 1 (too many failed), 3 (stalled) or 75
+            (interrupted; resumable).
+
+        Raises:
+            ClusterError: Ray cannot be reached, or can never hold one trial.
+            StoreBusy: another driver is at work on this sweep.
+        """
+        from raysweep.cluster import session
+
+        cluster = self.spec.cluster
+        with session.connect(cluster.address, num_cpus=cluster.num_cpus, num_gpus=cluster.num_gpus):
+            resources = self._resources()
+            with self._opened() as (store, state):
+                requests = StopRequests(self.path)
+                with requests if handle_signals else nullcontext():
+                    return self._drive(store, state, resources, requests, observe)
+
+    def _resources(self) -> Resources:
+        from raysweep.cluster.nodes import living_nodes
+
+        resources = Resources(**self.spec.resources.model_dump()).validated()
+        resources.check_possible(list(living_nodes().values()))
+        return resources
+
+    @contextmanager
+    def _opened(self) -> Iterator[tuple[Store, SweepState]]:
+        """The store, and the state that it records: new, or rebuilt by replay."""
+        from raysweep.results.store import Store
+
+        state = new_state(self._original)
+        if self._new:
+            store = Store.create(self.path, self._manifest(), clock=self._clock)
+        else:
+            store, recovered = Store.open(self.path, clock=self._clock, take_over=self._take_over)
+            if recovered.state is not None:
+                state.load(recovered.state)
+            for _ in replayed(self._original, state, recovered.records):
+                pass
+        state.rules = rules_of(self.spec)
+        with closing(store):
+            yield store, state
+
+    def _drive(
+        self,
+        store: Store,
+        state: SweepState,
+        resources: Resources,
+        requests: StopRequests,
+        observe: Observer,
+    ) -> Closed:
+        from raysweep.cluster.ray_pool import RayPool
+
+        spec, origin_s = self.spec, self._clock.now() - state.spend.at
+        host = HostSpec(
+            code=self._code,
+            sweep=str(self.path.resolve()),
+            metrics=tuple(name for name, _ in spec.goal.metrics),
+            every_s=spec.checkpoint.every_s,
+            every_steps=spec.checkpoint.every_steps,
+        )
+        pool = RayPool(
+            host,
+            resources,
+            clock=self._clock,
+            origin_s=origin_s,
+            max_slots=spec.cluster.max_slots,
+            fresh_process=spec.cluster.fresh_process,
+            stuck_s=spec.timeouts.stuck_s,
+        )
+        with closing(pool):
+            loop = Loop(
+                state,
+                pool,
+                store,
+                clock=self._clock,
+                origin_s=origin_s,
+                propose=Proposer(state.advice.searcher, spec.parsed_space.check, spec.seed),
+                drop=lambda path: delete_checkpoint(self.path, path),
+                observe=_errors_to_files(self.path, observe),
+                asked_to_stop=requests,
+            )
+            at, wall = state.spend.at, self._clock.wall()
+            return loop.run(Opened(at, store.epoch, wall, socket.gethostname(), self._changes))
+
+    def _manifest(self) -> dict[str, Any]:
+        spec = self.spec
+        return {
+            "name": spec.name,
+            "seed": spec.seed,
+            "spec": spec.to_dict(),
+            "spec_hash": spec.hash(),
+            "folder": str(spec.folder.resolve()),
+            "metrics": dict(spec.goal.metrics),
+            "columns": spec.parsed_space.columns(),
+        }
+
+
+def _code(spec: SweepSpec, train: Callable[..., Any] | type[Any] | None) -> Code:
+    if train is not None:
+        return check_picklable(train)
+    if spec.trainable.startswith("<python:"):
+        raise TrainableError(
+            f"this sweep ran the Python object {spec.trainable[8:-1]!r}, which is not stored: pass "
+            f"it again, raysweep.resume(path, train=...)"
+        )
+    code = ModuleCode(spec.trainable, str(spec.folder.resolve()))
+    code.load()
+    return code
+
+
+def _check_free(path: Path) -> None:
+    from raysweep.results.layout import is_sweep
+
+    if is_sweep(path):
+        raise StoreFormatError(
+            f"{path} already holds a sweep: go on with it by `raysweep resume {path}`, or give this "
+            f"one another name (`name:` in the spec, --name on the command line)"
+        )
+
+
+def _check_writable(path: Path) -> None:
+    """Find out now, not after an hour of training, that results cannot be stored."""
+    folder = next(each for each in (path, *path.parents) if each.exists())
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise StoreError(
+            f"{path} cannot be written ({error.strerror}): choose another `storage:`, or mend the "
+            f"rights of {folder}"
+        ) from None
+
+
+def _last_changes(results: Any) -> dict[str, Any]:
+    """What earlier resumes have changed, as the newest `Opened` of the journal says."""
+    changes: dict[str, Any] = {}
+    for record in results.history():
+        if isinstance(record.event, Opened):
+            changes = record.event.changes
+    return changes
+
+
+def _errors_to_files(path: Path, observe: Observer) -> Observer:
+    """Also put each failure's traceback into `errors/<trial>-<attempt>.txt`."""
+
+    def observed(event: Event, verdicts: Sequence[Verdict]) -> None:
+        if isinstance(event, Failed):
+            folder = path / "errors"
+            folder.mkdir(exist_ok=True)
+            text = f"{event.error}: {event.message}\n\n{event.traceback}"
+            (folder / f"{event.trial}-{event.attempt}.txt").write_text(text + os.linesep)
+        observe(event, verdicts)
+
+    return observed

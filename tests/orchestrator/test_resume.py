@@ -1,0 +1,143 @@
+"""A driver may die after any event: what a resumed sweep does must not depend on it.
+
+Two crashes are played after every single event of 200 seeded sweeps. In the first, the events
+after the crash are those of the uninterrupted sweep; the resumed state must take every decision
+alike, byte for byte. In the second, everything that ran dies with the driver; the resumed sweep
+runs to its end on a new simulated cluster, and its final tables must be those of the
+uninterrupted one wherever they do not hang on who came first (FIFO), and must lose, double and
+contradict nothing under every scheduler.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from raysweep.cluster.simulated import Machine
+from raysweep.orchestrator.budget import Budget
+from raysweep.orchestrator.state import SweepState
+from raysweep.trials import events
+from raysweep.trials.trial import Status
+from tests.orchestrator.harness import Crash, Memory, make_state, run
+from tests.orchestrator.test_state import check_record
+
+SEEDS = range(200)
+SCHEDULERS: list[dict[str, Any]] = [
+    {"name": "fifo", "max_t": 4},
+    {"name": "asha", "max_t": 9, "form": "promotion"},
+    {"name": "asha", "max_t": 9, "form": "stopping"},
+    {"name": "median", "max_t": 5},
+]
+RULES: dict[str, Any] = {"budget": Budget(trials=6), "retries": {"infra": 50, "crash": 50}}
+
+
+def machine(seed: int) -> Machine:
+    """A rough cluster, a little different for each seed."""
+    return Machine(
+        workers=1 + seed % 4,
+        step_sigma=0.6,
+        setup_s=0.3 * (seed % 2),
+        save_s=0.4 * (seed % 3),
+        slot_start_s=1.5 * (seed % 2),
+        crash_rate=0.04 * (seed % 3 == 0),
+        loss_rate=0.05 * (seed % 5 == 0),
+        can_save=bool(seed % 7),
+    )
+
+
+def fresh(seed: int) -> SweepState:
+    return make_state(SCHEDULERS[seed % len(SCHEDULERS)], seed=seed, **RULES)
+
+
+def through_json(value: Any) -> Any:
+    return json.loads(json.dumps(value))
+
+
+@pytest.mark.parametrize("block", range(0, 200, 50))
+def test_fed_the_same_events_a_resumed_sweep_decides_the_same(block: int) -> None:
+    for seed in SEEDS[block : block + 50]:
+        memory = Memory()
+        run(fresh(seed), machine(seed), memory, seed=seed)
+        original = fresh(seed)
+        turns = []
+        snapshots = []
+        for record in memory.records:
+            turn = original.handle(record.event)
+            assert tuple(turn.verdicts) == record.verdicts, "replay decides as the sweep did"
+            turns.append(turn)
+            snapshots.append(json.dumps(original.state()))
+        for crash, snapshot in enumerate(snapshots):
+            resumed = fresh(seed)
+            resumed.load(json.loads(snapshot))
+            for k in range(crash + 1, len(turns)):
+                turn = resumed.handle(memory.records[k].event)
+                assert turn == turns[k], (seed, crash, k)
+            assert json.dumps(resumed.state()) == snapshots[-1]
+
+
+def tables(memory: Memory) -> tuple[dict[str, Any], dict[tuple[str, int], Any]]:
+    """The final view: each trial's ending, and each step's metrics by its last attempt."""
+    trials: dict[str, Any] = {}
+    reports: dict[tuple[str, int], Any] = {}
+    for event, verdicts in memory.records:
+        if isinstance(event, events.Suggested):
+            trials[event.trial] = [event.config, "PENDING"]
+        elif isinstance(event, events.Reported):
+            for step, loss in zip(event.steps, event.metrics["loss"], strict=True):
+                reports[event.trial, step] = repr(loss)
+        elif isinstance(event, events.Ended):
+            trials[event.trial][1] = Status.COMPLETED
+        for verdict in verdicts:
+            if verdict.verb in ("stop", "finish"):
+                trials[verdict.trial][1] = verdict.verb
+    return trials, reports
+
+
+@pytest.mark.parametrize("block", range(0, 200, 50))
+def test_a_crash_that_takes_everything_along_loses_nothing(block: int) -> None:
+    for seed in SEEDS[block : block + 50]:
+        whole = Memory()
+        run(fresh(seed), machine(seed), whole, seed=seed)
+        expected = tables(whole)
+        for crash in range(1, len(whole.records)):
+            memory = Memory()
+            memory.crash_at = crash
+            with pytest.raises(Crash):
+                run(fresh(seed), machine(seed), memory, seed=seed)
+            resumed = fresh(seed)
+            for record in memory.records:
+                resumed.handle(type(record.event)(*through_json(record.event)))
+            memory.crash_at = 10**9
+            closed = run(resumed, machine(seed), memory, seed=seed, epoch=2)
+            trials, reports = tables(memory)
+            assert closed.exit_code == 0
+            assert {t: c for t, (c, _) in trials.items()} == {
+                t: c for t, (c, _) in expected[0].items()
+            }, "the same configs, whatever came before"
+            assert sum(resumed.ended.values()) + len(resumed.live) == 6
+            check_record(memory)
+            if seed % len(SCHEDULERS) == 0:
+                assert (trials, reports) == expected, (seed, crash)
+
+
+def test_a_driver_that_dies_while_it_opens_changes_nothing() -> None:
+    """Opening once, or three times in a row, puts the same trials into the same order."""
+    for seed in range(20):
+        memory = Memory()
+        memory.crash_at = 25
+        with pytest.raises(Crash):
+            run(fresh(seed), machine(seed), memory, seed=seed)
+        starts = []
+        for openings in (1, 3):
+            state = fresh(seed)
+            for record in memory.records:
+                state.handle(record.event)
+            for epoch in range(openings):
+                state.handle(events.Opened(state.spend.at, 2 + epoch, 0.0, "here"))
+            slots = [events.SlotUp(state.spend.at, f"n{n}", "n", "") for n in range(4)]
+            turns = [state.handle(slot) for slot in slots]
+            starts.append([a[:4] for turn in turns for a in turn.actions])
+        assert starts[0] == starts[1]
+        assert starts[0]
