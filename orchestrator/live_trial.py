@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from raysweep.trials.actions import Start
+from raysweep.trials.decisions import Reason
 from raysweep.trials.goal import WORST
 from raysweep.trials.trial import Outcome, Status, TrialId, check_transition
 
@@ -58,6 +60,15 @@ class LiveTrial:
         check_transition(self.id, self.status, status, "; ".join(self.story) or "just made")
         self.story = (*self.story[1 - _STORY :], f"{at:.3f} s {self.status} → {status}")
         self.status = status
+
+    def begin(self, slot: str, seed: int, why: Reason) -> Start:
+        """A new attempt on `slot`, from the newest checkpoint: what a pool must do for it."""
+        self.attempt += 1
+        self.started, self.owed, self.slot = False, False, slot
+        config, run_to = self.config, self.run_to
+        return Start(
+            self.id, self.attempt, slot, config, seed, self.step, self.checkpoint, run_to, why
+        )
 
     def outcome(self) -> Outcome:
         """How it ended, once it has."""

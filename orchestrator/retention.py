@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from raysweep.orchestrator.live_trial import LiveTrial
 from raysweep.trials.trial import Status, TrialId
 
@@ -15,8 +17,8 @@ class Retention:
 
     def __init__(self, keep: int) -> None:
         self._keep = max(1, keep)
-        self.last_words: dict[TrialId, list[str]] = {}
-        """Completed trials whose last checkpoint is still being written: what it will free."""
+        self._last_words: dict[TrialId, list[str]] = {}
+        # of completed trials whose last checkpoint is still being written: what it will free
 
     def add(self, trial: LiveTrial, step: int, path: str) -> list[str]:
         """`trial` has written a checkpoint."""
@@ -32,9 +34,17 @@ class Retention:
         if trial.status is not Status.COMPLETED:
             return paths
         if paths:
-            self.last_words[trial.id] = paths
+            self._last_words[trial.id] = paths
         return []
 
     def last(self, trial: TrialId) -> list[str]:
         """A completed trial has written its last checkpoint."""
-        return self.last_words.pop(trial, [])
+        return self._last_words.pop(trial, [])
+
+    def state(self) -> dict[str, Any]:
+        """What last checkpoints will free, as plain data."""
+        return {"last_words": self._last_words}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take back what `state` gave."""
+        self._last_words = dict(state["last_words"])

@@ -17,6 +17,7 @@ from raysweep.orchestrator.retention import Retention
 from raysweep.orchestrator.retries import forgive, retry_delay_s
 from raysweep.orchestrator.rules import Draining, Rules
 from raysweep.orchestrator.slots import Slots
+from raysweep.orchestrator.suspicion import Suspicion
 from raysweep.orchestrator.turn import Turn, verdict
 from raysweep.orchestrator.waiting import Waiting
 from raysweep.schedulers.base import Scheduler
@@ -28,10 +29,8 @@ from raysweep.trials.streams import Stream
 from raysweep.trials.trial import Status, TrialId
 
 _PROCESS_DEATH = frozenset({ErrorClass.CRASH, ErrorClass.STUCK, ErrorClass.INFRA})
-_SEARCHER_PATIENCE = 10
-"""Failed suggestions in a row after which the sweep gives up on its searcher."""
-_ALIKE = 5
-"""If the first so many trials all fail alike without one report, it is a bug, not a config."""
+_PARTS = ("spend", "slots", "waiting", "advice", "retention", "suspicion")
+"""Attributes of the state that can write themselves down."""
 
 
 class SweepState:
@@ -55,9 +54,8 @@ class SweepState:
         self.closed = False
         self.changes: dict[str, Any] = {}
         self._exhausted = False
-        self._retention = Retention(rules.keep_checkpoints)
-        self._failed_suggestions = 0
-        self._first_failures: list[str] | None = []  # None: a trial has reported: the code works
+        self.retention = Retention(rules.keep_checkpoints)
+        self.suspicion = Suspicion()
         self._slotless_since: float | None = 0.0
         self._turn = Turn([], [])
         self._handlers: dict[type, Callable[[Any], None]] = {
@@ -77,8 +75,6 @@ class SweepState:
             events.Interrupted: lambda e: self._drain(f"interrupted: {e.cause}", 75),
             events.Closed: self._closed,
         }
-
-    # -- the four calls ---------------------------------------------------------------------
 
     def handle(self, event: events.Event) -> Turn:
         """Take in one event; say what to do and what was decided.
@@ -110,39 +106,28 @@ class SweepState:
 
     def state(self) -> dict[str, Any]:
         """Everything, as plain JSON data: the next event may be any that this state could meet."""
-        return {
-            "spend": self.spend.state(),
-            "slots": self.slots.state(),
+        parts = {name: getattr(self, name).state() for name in _PARTS}
+        return parts | {
             "slotless_since": self._slotless_since,
             "draining": self.draining,
             "closed": self.closed,
             "changes": self.changes,
-            "waiting": self.waiting.state(),
-            "advice": self.advice.state(),
             "live": {trial.id: trial.to_json() for trial in self.live.values()},
             "ended": {status.value: count for status, count in self.ended.items()},
             "exhausted": self._exhausted,
-            "last_words": self._retention.last_words,
-            "failed_suggestions": self._failed_suggestions,
-            "first_failures": self._first_failures,
         }
 
     def load(self, state: dict[str, Any]) -> None:
         """Take back what `state` gave."""
-        self.spend.load(state["spend"])
-        self.slots.load(state["slots"])
+        for name in _PARTS:
+            getattr(self, name).load(state[name])
         self._slotless_since = state["slotless_since"]
         self.draining = Draining(*state["draining"]) if state["draining"] else None
         self.closed = state["closed"]
         self.changes = state["changes"]
-        self.waiting.load(state["waiting"])
-        self.advice.load(state["advice"])
         self.live = {name: LiveTrial.from_json(name, data) for name, data in state["live"].items()}
         self.ended = {Status(name): count for name, count in state["ended"].items()}
         self._exhausted = state["exhausted"]
-        self._retention.last_words = state["last_words"]
-        self._failed_suggestions = state["failed_suggestions"]
-        self._first_failures = state["first_failures"]
 
     # -- the driver and its slots -------------------------------------------------------------
 
@@ -182,17 +167,15 @@ class SweepState:
 
     def _suggested(self, event: events.Suggested) -> None:
         self.waiting.answered(event.trial)
-        self._failed_suggestions = 0
+        self.suspicion.works("searcher")
         self.live[event.trial] = LiveTrial(event.trial, event.config)
         self.waiting.fresh.append(event.trial)
         self.advice.suggested(event.trial, event.config)
 
     def _suggest_failed(self, event: events.SuggestFailed) -> None:
         self.waiting.answered(event.trial)
-        self._failed_suggestions += 1
-        if self._failed_suggestions >= _SEARCHER_PATIENCE:
-            what = f"the searcher failed {_SEARCHER_PATIENCE} times in a row: {event.message}"
-            self._drain(what, 1)
+        if hopeless := self.suspicion.suggestion_failed(event.message):
+            self._drain(hopeless, 1)
 
     def _no_more(self, event: events.Exhausted) -> None:
         self.waiting.forget_asked()
@@ -213,7 +196,7 @@ class SweepState:
         trial = self._current(event)
         if trial is None:
             return
-        self._first_failures = None
+        self.suspicion.works("code")
         self.spend.steps += len(event.steps)
         forgive(trial)
         for report in event.reports(self.rules.goal):
@@ -255,13 +238,13 @@ class SweepState:
     def _checkpointed(self, event: events.Checkpointed) -> None:
         trial = self.live.get(event.trial)
         if trial is None:
-            self._drop(self._retention.last(event.trial))
+            self._drop(self.retention.last(event.trial))
         elif trial.attempt == event.attempt:
             self._keep(trial, event.step, event.path)
 
     def _keep(self, trial: LiveTrial, step: int, path: str) -> None:
         forgive(trial)
-        self._drop(self._retention.add(trial, step, path))
+        self._drop(self.retention.add(trial, step, path))
 
     def _drop(self, paths: list[str]) -> None:
         self._turn.actions.extend(map(actions.DropCheckpoint, paths))
@@ -294,20 +277,12 @@ class SweepState:
         delay_s = retry_delay_s(trial, event.error, self.rules.retries)
         if delay_s is None:
             self._end(trial, Status.FAILED)
-            return self._suspect_a_bug(event)
+            if hopeless := self.suspicion.trial_failed(event.message):
+                self._drain(hopeless, 1)
+            return None
         if trial.status is Status.PAUSING:
             return self._park(trial, why)
         return self._again(trial, why, delay_s)
-
-    def _suspect_a_bug(self, event: events.Failed) -> None:
-        if self._first_failures is None:
-            return
-        self._first_failures.append(event.message)
-        if len(self._first_failures) >= _ALIKE and len(set(self._first_failures)) == 1:
-            what = f"the first {_ALIKE} trials all failed alike, before a single report"
-            self._drain(f"{what}: {event.message}", 1)
-
-    # -- the moves ------------------------------------------------------------------------------
 
     def _again(self, trial: LiveTrial, why: Reason, delay_s: float = 0.0) -> None:
         """Back to the queue, from its newest checkpoint."""
@@ -336,7 +311,7 @@ class SweepState:
         trial.move(status, self.spend.at)
         del self.live[trial.id]
         self.ended[status] += 1
-        self._drop(self._retention.end(trial))
+        self._drop(self.retention.end(trial))
         self.advice.end(trial.id, trial.outcome())
 
     # -- giving slots away ----------------------------------------------------------------------
@@ -374,19 +349,12 @@ class SweepState:
     def _start(self, trial: LiveTrial, why: Reason) -> None:
         if not trial.run_to:
             trial.run_to = self.advice.grant(trial.id)
-        trial.attempt += 1
-        trial.started, trial.owed = False, False
-        trial.slot = self.slots.take(trial.id)
+        slot, seed = self.slots.take(trial.id), self.rules.seed
+        start = trial.begin(slot, Stream(seed, trial.id, "train").integer(0, 1 << 31), why)
         trial.move(Status.RUNNING, self.spend.at)
         verb = "start" if trial.attempt == 1 else "resume"
         self._record(trial, verb, why, trial.step, trial.run_to)
-        seed = Stream(self.rules.seed, trial.id, "train").integer(0, 1 << 31)
-        self._do(
-            actions.Start(
-                trial.id, trial.attempt, trial.slot, trial.config, seed,
-                trial.step, trial.checkpoint, trial.run_to, why,
-            )
-        )  # fmt: skip
+        self._do(start)
 
     # -- coming to rest -------------------------------------------------------------------------
 
@@ -410,23 +378,15 @@ class SweepState:
             return
         more = self.waiting or self._may_suggest()
         if not more and (len(self.slots) or not self.live):
-            self._do(actions.Close(*self._verdict_on_all()))
+            failed, issued = self.ended[Status.FAILED], self.waiting.issued
+            self._do(actions.Close(*self.rules.judge(failed, issued)))
         elif self._slotless_since is not None:
             waited_s = self.spend.at - self._slotless_since
             if waited_s >= self.rules.stalled_s:
                 self._do(actions.Close(f"stalled: no slot for {waited_s:.0f} s", 3))
 
-    def _verdict_on_all(self) -> tuple[str, int]:
-        failed, issued = self.ended[Status.FAILED], self.waiting.issued
-        what = f"all {issued} trials have run their course"
-        if failed > self.rules.max_failed_share * issued:
-            return f"{what}, but {failed} of {issued} failed", 1
-        return what, 0
-
     def _closed(self, event: events.Closed) -> None:
         self.closed = True
-
-    # -- the record -----------------------------------------------------------------------------
 
     def _do(self, action: actions.Action) -> None:
         self._turn.actions.append(action)

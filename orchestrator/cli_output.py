@@ -1,0 +1,144 @@
+"""What all commands share: where text and JSON go, how errors are told, what PATH may be."""
+
+from __future__ import annotations
+
+import errno
+import json
+import math
+import sys
+import tempfile
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+from typer.core import TyperGroup
+
+from raysweep.trials.errors import (
+    ClusterError,
+    RaysweepError,
+    SpecError,
+    StoreBusy,
+    StoreFormatError,
+)
+from raysweep.trials.names import nearest
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+FAILED, BAD_INPUT, RESUMABLE, INTERRUPTED = 1, 2, 75, 130
+SWEEPS = Path("sweeps")
+_BAD_INPUT = (SpecError, ClusterError, StoreBusy, StoreFormatError)
+_DRIVERS = frozenset({"run", "resume"})
+_WIDE = 1_000
+
+
+class Commands(TyperGroup):
+    """Tells of every error in one message; a traceback goes to a file."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was asked for."""
+        try:
+            return super().invoke(ctx)
+        except RaysweepError as error:
+            raise fail(str(error), BAD_INPUT if isinstance(error, _BAD_INPUT) else FAILED) from None
+        except KeyboardInterrupt:
+            if ctx.invoked_subcommand not in _DRIVERS:
+                raise fail("interrupted", INTERRUPTED) from None
+            what = "interrupted at once; what was recorded is safe: `raysweep resume` goes on"
+            raise fail(what, RESUMABLE) from None
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # `raysweep trials | head`
+                raise
+            raise fail(f"{error.strerror}: {error.filename}", FAILED) from None
+        except Exception as error:
+            if type(error).__module__.startswith(("typer", "click")):
+                raise  # usage errors and exits, which typer tells of
+            raise fail(_bug(error), FAILED) from None
+
+
+def fail(message: str, code: int) -> typer.Exit:
+    """Tell of an error on standard error; what to raise so as to leave with `code`."""
+    stderr().print(f"error: {_tame(message)}", style="red", soft_wrap=True)
+    return typer.Exit(code)
+
+
+def stdout() -> Console:
+    """The console for people, on standard output."""
+    return _console(stderr=False)
+
+
+def stderr() -> Console:
+    """The console for what must not mix with output."""
+    return _console(stderr=True)
+
+
+def print_json(value: Any) -> None:
+    """`value` as JSON on standard output; NaN and infinities, which JSON lacks, are null."""
+    sys.stdout.write(json.dumps(_plain(value), indent=2, allow_nan=False) + "\n")
+
+
+def sweep_path(given: str) -> Path:
+    """The sweep directory that `given` names: a path, or a name under ./sweeps.
+
+    Raises:
+        StoreFormatError: there is none; names the nearest.
+    """
+    for path in (Path(given), SWEEPS / given):
+        if path.is_dir():
+            return path
+    known = [path.name for path in sweeps_in(SWEEPS)]
+    if not known:
+        raise StoreFormatError(
+            f"there is no sweep {given!r}: it is no directory, and ./{SWEEPS} holds no sweeps; give "
+            f"the directory that `raysweep run` printed"
+        )
+    raise StoreFormatError(
+        f"there is no sweep {given!r}: it is no directory and no sweep under ./{SWEEPS}; "
+        f"{nearest(given, known)}"
+    )
+
+
+def sweeps_in(storage: Path) -> list[Path]:
+    """The sweep directories in `storage`, by name."""
+    from raysweep.results.layout import is_sweep
+
+    return sorted(path for path in storage.iterdir() if is_sweep(path)) if storage.is_dir() else []
+
+
+def _console(*, stderr: bool) -> Console:
+    from rich.console import Console
+
+    console = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+    if not console.is_terminal:
+        console.width = _WIDE  # what a program reads is not cut to a screen
+    return console
+
+
+def _tame(message: str) -> str:
+    """`message` without characters that steer a terminal; its lines stay."""
+    return "".join(c if c.isprintable() or c == "\n" else " " for c in message)
+
+
+def _bug(error: Exception) -> str:
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="raysweep-error-", suffix=".txt", delete=False, encoding="utf-8"
+    ) as file:
+        file.write("".join(traceback.format_exception(error)))
+    return (
+        f"{type(error).__name__}: {str(error)[:500]}\nThis is a bug in raysweep; the traceback is in "
+        f"{file.name}, please report it with that file"
+    )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if value is None or isinstance(value, (str, bool, int)):
+        return value
+    return str(value)

@@ -1,0 +1,127 @@
+"""The commands about specs: validate and init."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from raysweep.orchestrator.cli_output import print_json, stdout
+from raysweep.orchestrator.cli_words import Json, Spec
+
+if TYPE_CHECKING:
+    from raysweep.orchestrator.spec import SweepSpec
+
+
+def validate(spec: Spec, as_json: Json = False) -> None:
+    """Check a spec, import its training code, and print what was understood; starts nothing."""
+    from raysweep.orchestrator.spec import SweepSpec
+    from raysweep.trainables.load import ModuleCode
+
+    read = SweepSpec.from_yaml(spec)
+    if not read.trainable.startswith("<python:"):
+        ModuleCode(read.trainable, str(read.folder.resolve())).load()
+    facts = understood(read)
+    if as_json:
+        print_json(facts)
+    else:
+        _show(facts)
+
+
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where to write them.")] = Path(),
+) -> None:
+    """Write a commented sweep.yaml and train.py to start from; overwrites nothing."""
+    from raysweep.orchestrator.starter import write_starter
+
+    spec, train = write_starter(folder)
+    console = stdout()
+    console.print(f"wrote {spec} and {train}", soft_wrap=True)
+    console.print(f"next   raysweep validate {spec}\n       raysweep run {spec}", soft_wrap=True)
+
+
+def understood(spec: SweepSpec) -> dict[str, Any]:
+    """What a spec means, as plain data."""
+    from raysweep.orchestrator.wording import shown_path
+    from raysweep.results.layout import is_sweep
+    from raysweep.trials.streams import Stream
+    from raysweep.trials.trial import trial_id
+
+    space, path = spec.parsed_space, spec.storage_path / spec.name
+    return {
+        "name": spec.name,
+        "path": str(shown_path(path)),
+        "exists": is_sweep(path),
+        "trainable": spec.trainable,
+        "space": {
+            name: {
+                "domain": parameter.domain.describe(),
+                "when": {parent: list(values) for parent, values in parameter.when.items()},
+            }
+            for name, parameter in space.parameters.items()
+        },
+        "constraints": list(spec.constraints),
+        "size": space.size,
+        "example": space.sample(Stream(spec.seed, trial_id(0), "ask")),
+        "metrics": dict(spec.goal.metrics),
+        "searcher": spec.searcher,
+        "scheduler": spec.scheduler,
+        "rungs": rungs_plan(spec),
+        "resources": _given(spec.resources.model_dump()),
+        "cluster": _given(spec.cluster.model_dump()),
+        "budget": _given(spec.budget.model_dump()),
+        "retries": spec.retries.model_dump(),
+        "seed": spec.seed,
+    }
+
+
+def _given(part: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in part.items() if value not in (None, {}, False)}
+
+
+def rungs_plan(spec: SweepSpec) -> list[dict[str, int]]:
+    """How many trials reach each rung if every comparison is clear; empty without rungs."""
+    from raysweep.schedulers.rungs import plan, rung_steps
+
+    options, trials = spec.scheduler, spec.budget.trials
+    if options["name"] != "asha" or trials is None:
+        return []
+    max_t, factor = options["max_t"], options["reduction_factor"]
+    return plan(rung_steps(options["grace_period"], max_t, factor), max_t, factor, trials)
+
+
+def _show(facts: dict[str, Any]) -> None:
+    from rich.table import Table
+
+    from raysweep.orchestrator.wording import config_line, counted, dotted, duration, number
+
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_row("sweep", f"{facts['name']} → {facts['path']}")
+    if facts["exists"]:
+        grid.add_row("", "there is one already: `raysweep run` will want another --name")
+    grid.add_row("trainable", facts["trainable"])
+    for row, (name, parameter) in enumerate(facts["space"].items()):
+        when = " and ".join(
+            f"{dotted(parent)} is {' or '.join(map(str, values))}"
+            for parent, values in parameter["when"].items()
+        )
+        text = f"{dotted(name)}: {parameter['domain']}" + (f", when {when}" if when else "")
+        grid.add_row("" if row else "space", text)
+    for row, constraint in enumerate(facts["constraints"]):
+        grid.add_row("" if row else "constraints", constraint)
+    grid.add_row("first trial", config_line(facts["example"]))
+    goals = ", ".join(f"{mode} {metric}" for metric, mode in facts["metrics"].items())
+    grid.add_row("goal", goals)
+    for part in ("searcher", "scheduler"):
+        options = {key: value for key, value in facts[part].items() if key != "name"}
+        grid.add_row(part, f"{facts[part]['name']}  {config_line(options)}".rstrip())
+    if facts["rungs"]:
+        rungs = (f"{counted(r['trials'], 'trial')} to step {r['step']}" for r in facts["rungs"])
+        grid.add_row("rungs", ", ".join(rungs))
+    grid.add_row("resources", config_line(facts["resources"]) + " per trial")
+    limits = facts["budget"].items()
+    shown = (f"{n} {duration(v)}" if n == "wall_time_s" else f"{n} {number(v)}" for n, v in limits)
+    grid.add_row("budget", ", ".join(shown).replace("wall_time_s", "wall_time") or "no limit")
+    stdout().print(grid)

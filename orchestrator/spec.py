@@ -1,0 +1,244 @@
+"""The spec of a sweep: everything that it goes by, checked before anything is started."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError, model_validator
+
+from raysweep.orchestrator.spec_goal import read_goal
+from raysweep.orchestrator.spec_parts import (
+    BudgetSpec,
+    CheckpointSpec,
+    ClusterSpec,
+    Part,
+    ResourcesSpec,
+    RetriesSpec,
+    TimeoutsSpec,
+    Whole,
+    problem,
+    told,
+)
+from raysweep.orchestrator.spec_problems import problems_of, secrets_in, spec_error
+from raysweep.orchestrator.yaml_file import read_yaml
+from raysweep.trials.errors import SpecError
+from raysweep.trials.goal import Goal, Mode
+from raysweep.trials.space import Space
+
+_NAME = re.compile(r"[a-z0-9_-]{1,64}")
+_TRAINABLE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*|<python:.+>")
+
+
+def _name(value: Any) -> Any:
+    if isinstance(value, str) and not _NAME.fullmatch(value):
+        raise problem(f"got {value!r}; use 1 to 64 lower-case letters, digits, - and _")
+    return value
+
+
+def _trainable(value: Any) -> Any:
+    if callable(value):
+        return f"<python:{getattr(value, '__qualname__', type(value).__qualname__)}>"
+    if isinstance(value, str) and not _TRAINABLE.fullmatch(value):
+        raise problem(
+            f'got {value!r}; write "module:name", where module.py stands beside the spec and name '
+            f"is a function or a class in it"
+        )
+    return value
+
+
+def _space(value: Any) -> dict[str, Any]:
+    return value.to_dict() if isinstance(value, Space) else told(Space.from_dict, value).to_dict()
+
+
+def _constraints(value: Any) -> Any:
+    if not isinstance(value, (list, tuple)) or not all(isinstance(text, str) for text in value):
+        raise problem(f'got {value!r}; write a list of expressions, e.g. ["lr * width <= 8"]')
+    return tuple(value)
+
+
+def _storage(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, str) and ("://" in value or not value.strip()):
+        raise problem(f"got {value!r}; give a folder on a file system that the driver can reach")
+    return value
+
+
+def _chosen(value: Any) -> tuple[str, dict[str, Any]]:
+    """Name and options from `asha` or `{name: asha, max_t: 27}`."""
+    if isinstance(value, str):
+        return value, {}
+    if not isinstance(value, Mapping) or not isinstance(value.get("name"), str):
+        raise problem(f"got {value!r}; write a name, or {{name: ..., option: value}}")
+    return value["name"], {option: v for option, v in value.items() if option != "name"}
+
+
+def _searcher(value: Any) -> dict[str, Any]:
+    from raysweep.searchers.catalog import check_searcher
+
+    name, options = _chosen(value)
+    return {"name": name, **told(check_searcher, name, options)}
+
+
+def _scheduler(value: Any) -> dict[str, Any]:
+    from raysweep.schedulers.catalog import check_scheduler
+
+    name, options = _chosen(value)
+    return {"name": name, **told(check_scheduler, name, options)}
+
+
+class SweepSpec(Part):
+    """A sweep as it was asked for; YAML and Python give the same object.
+
+    `searcher` and `scheduler` hold their name and all options; `metric` and `mode` name what ranks
+    trials, `metrics` all that is optimised, that one included; `space` is in the one form that
+    `Space.to_dict` writes.
+    """
+
+    name: Annotated[str, BeforeValidator(_name)] = "sweep"
+    trainable: Annotated[str, BeforeValidator(_trainable)]
+    space: Annotated[dict[str, Any], BeforeValidator(_space)]
+    constraints: Annotated[tuple[str, ...], BeforeValidator(_constraints)] = ()
+    metric: str
+    mode: Mode
+    metrics: dict[str, Mode]
+    searcher: Annotated[dict[str, Any], BeforeValidator(_searcher)] = Field(
+        default="random", validate_default=True
+    )
+    scheduler: Annotated[dict[str, Any], BeforeValidator(_scheduler)] = Field(
+        default="fifo", validate_default=True
+    )
+    resources: ResourcesSpec = ResourcesSpec()
+    budget: BudgetSpec = BudgetSpec()
+    retries: RetriesSpec = RetriesSpec()
+    checkpoint: CheckpointSpec = CheckpointSpec()
+    timeouts: TimeoutsSpec = TimeoutsSpec()
+    cluster: ClusterSpec = ClusterSpec()
+    max_failed_share: float = Field(default=0.5, ge=0, le=1)
+    seed: Whole = Field(default=0, ge=0)
+    storage: Annotated[str, BeforeValidator(_storage)] = "./sweeps"
+
+    _folder: Path = PrivateAttr(default=Path())
+    _parsed: Space = PrivateAttr()
+
+    @classmethod
+    def from_yaml(cls, path: str | Path) -> SweepSpec:
+        """The spec in the YAML file at `path`; `trainable` and `storage` are relative to its folder.
+
+        Raises:
+            SpecError: with every problem found, each as `path: given, allowed`.
+        """
+        path = Path(path)
+        return cls._read(read_yaml(path), path.parent, path.name)
+
+    @classmethod
+    def from_dict(cls, written: Mapping[str, Any], folder: str | Path | None = None) -> SweepSpec:
+        """The spec that a mapping of the same shape as the YAML stands for.
+
+        Args:
+            written: keys as in YAML; `space` may hold distributions made by `uniform(...)` and the
+                like, or be a `Space`, and `trainable` may be a function or a class.
+            folder: what `trainable` and `storage` are relative to; None: the working directory.
+
+        Raises:
+            SpecError: as `from_yaml`.
+        """
+        return cls._read(written, Path() if folder is None else Path(folder), "spec")
+
+    @classmethod
+    def _read(cls, written: Mapping[str, Any], folder: Path, where: str) -> SweepSpec:
+        if not isinstance(written, Mapping) or not all(isinstance(key, str) for key in written):
+            raise SpecError(f"{where}: a spec maps names to values, got {written!r:.80}")
+        problems = list(secrets_in(written))
+        if problems:
+            raise spec_error(problems, where)
+        raw = dict(written)
+        if isinstance(raw.get("space"), Space):
+            raw.setdefault("constraints", [c.text for c in raw["space"].constraints])
+        goal, problems = read_goal(raw)
+        try:
+            # a goal that could not be read has been complained of; a stand-in keeps pydantic silent
+            spec = cls.model_validate({**raw, **(goal or read_goal({"metrics": {"x": "min"}})[0])})
+        except ValidationError as error:
+            raise spec_error([*problems, *problems_of(error, cls)], where) from None
+        if problems:
+            raise spec_error(problems, where)
+        spec._folder = folder
+        return spec
+
+    @model_validator(mode="after")
+    def _check(self) -> SweepSpec:
+        self._parsed = told(Space.from_dict, self.space, self.constraints)
+        problems = list(self._contradictions())
+        if problems:
+            raise problem("\n".join(problems))
+        return self
+
+    def _contradictions(self) -> Iterator[str]:
+        from raysweep.searchers.catalog import SEARCHERS, build_searcher
+
+        options = {option: v for option, v in self.searcher.items() if option != "name"}
+        try:
+            build_searcher(self.searcher["name"], options, self._parsed, self.seed, self.goal)
+        except SpecError as error:
+            yield f"searcher: {error}"
+        limits = {name for name, v in self.budget.model_dump().items() if v is not None}
+        if not limits and not SEARCHERS[self.searcher["name"]].finite:
+            yield (
+                "budget: nothing ends this sweep; give one of trials, steps, wall_time, gpu_hours, "
+                "or a searcher that ends (grid)"
+            )
+        if limits == {"gpu_hours"} and not self.resources.gpu:
+            yield (
+                "budget: gpu_hours limits nothing, as resources.gpu is 0; give a fraction there or "
+                "another limit"
+            )
+        asked = self.resources
+        if not (
+            asked.cpu or asked.gpu or asked.memory_gb or asked.custom or self.cluster.max_slots
+        ):
+            yield (
+                "resources: a trial asks for nothing, so any number would run at once; give cpu, "
+                "gpu, memory_gb or custom, or cluster.max_slots"
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The spec as plain JSON data, from which `from_dict` makes it again."""
+        return self.model_dump(mode="json")
+
+    def hash(self) -> str:
+        """The SHA-256, in hex, of the spec as canonical JSON; the folder takes no part."""
+        text = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def goal(self) -> Goal:
+        """What is optimised, the ranking metric first."""
+        others = {name: mode for name, mode in self.metrics.items() if name != self.metric}
+        return Goal(((self.metric, self.mode), *others.items()))
+
+    @property
+    def parsed_space(self) -> Space:
+        """The space with its constraints."""
+        return self._parsed
+
+    @property
+    def folder(self) -> Path:
+        """What `trainable` and `storage` are relative to."""
+        return self._folder
+
+    @property
+    def storage_path(self) -> Path:
+        """The folder that holds the directories of sweeps."""
+        return self._folder / Path(self.storage).expanduser()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SweepSpec) and self.to_dict() == other.to_dict()
+
+    def __hash__(self) -> int:
+        return int(self.hash()[:15], 16)

@@ -1,0 +1,146 @@
+"""The parts of a spec, and the ways to write a duration, a count and a share of a GPU."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar
+
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from raysweep.trials.errors import SpecError
+
+_T = TypeVar("_T")
+_DURATION = re.compile(r"(?:\d+(?:\.\d+)?\s*[smhd]\s*)+")
+_PIECE = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd])")
+_UNIT_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_SMALLEST_GPU = 0.0001
+
+
+def problem(text: str) -> PydanticCustomError:
+    """What a validator raises to put `text`, as it is, on the list of what is wrong."""
+    return PydanticCustomError("raysweep", "{problem}", {"problem": text})
+
+
+def told(function: Callable[..., _T], *arguments: Any) -> _T:
+    """`function(*arguments)`, its SpecError as a problem of the field that is being validated."""
+    try:
+        return function(*arguments)
+    except SpecError as error:
+        raise problem(str(error)) from None
+
+
+def seconds(value: Any) -> Any:
+    """A duration in seconds from a number, or from text such as `90s`, `10m`, `2h`, `1d`, `1h30m`.
+
+    Raises:
+        PydanticCustomError: for other text.
+    """
+    if not isinstance(value, str):
+        return value
+    if not _DURATION.fullmatch(value.strip()):
+        raise problem(f"got {value!r}; write seconds, or a duration such as 90s, 10m, 2h, 1d")
+    return sum(float(number) * _UNIT_S[unit] for number, unit in _PIECE.findall(value))
+
+
+def _whole(value: Any) -> Any:
+    """`1e3`, which YAML reads as a float, is a fine count."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Whole = Annotated[int, BeforeValidator(_whole)]
+Count = Annotated[Whole, Field(ge=1)]
+Seconds = Annotated[float, BeforeValidator(seconds), Field(gt=0, allow_inf_nan=False)]
+
+
+def _seconds_named(name: str, default: float | None) -> Any:
+    """A field `name_s` that a spec may write as `name` or as `name_s`."""
+    return Field(default=default, validation_alias=AliasChoices(name, f"{name}_s"))
+
+
+class Part(BaseModel):
+    """A part of a spec: frozen, unknown keys refused, no text where a number belongs."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class ResourcesSpec(Part):
+    """What one trial holds while it runs.
+
+    `gpu` is a fraction of one GPU up to 1, above that a whole number of them; `custom` are Ray
+    resources by name.
+    """
+
+    cpu: float = Field(default=1.0, ge=0, allow_inf_nan=False)
+    gpu: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    memory_gb: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    accelerator_type: str | None = None
+    custom: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = {}
+
+    @model_validator(mode="after")
+    def _check(self) -> ResourcesSpec:
+        if 0 < self.gpu < _SMALLEST_GPU or (self.gpu > 1 and self.gpu != int(self.gpu)):
+            raise problem(
+                f"gpu is {self.gpu:g}; allowed are 0, a fraction from {_SMALLEST_GPU} to 1, and "
+                f"whole numbers above 1"
+            )
+        for name in self.custom:
+            if name.lower() in {"cpu", "gpu", "memory", "object_store_memory"}:
+                raise problem(f"custom names {name!r}; write it as `{name.lower()}`, not in custom")
+        return self
+
+
+class BudgetSpec(Part):
+    """The limits of the sweep; None: no limit."""
+
+    trials: Count | None = None
+    steps: Count | None = None
+    wall_time_s: Seconds | None = _seconds_named("wall_time", None)
+    gpu_hours: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+
+
+class RetriesSpec(Part):
+    """How often a trial is tried again, by the class of its failure."""
+
+    infra: Whole = Field(default=5, ge=0)
+    error: Whole = Field(default=0, ge=0)
+    crash: Whole = Field(default=1, ge=0)
+    oom: Whole = Field(default=1, ge=0)
+    stuck: Whole = Field(default=0, ge=0)
+    checkpoint: Whole = Field(default=1, ge=0)
+
+
+class CheckpointSpec(Part):
+    """How often a running trial writes a checkpoint, and how many of them are kept."""
+
+    every_s: Seconds | None = Field(default=60.0, validation_alias=AliasChoices("every_s", "every"))
+    every_steps: Count | None = None
+    keep: Count = 1
+
+
+class TimeoutsSpec(Part):
+    """How long to wait: for a trial's next step, for a first slot, for the last checkpoints."""
+
+    stuck_s: Seconds | None = _seconds_named("stuck", 600.0)
+    stalled_s: Seconds = _seconds_named("stalled", 600.0)
+    drain_s: Seconds = _seconds_named("drain", 15.0)
+
+
+class ClusterSpec(Part):
+    """Where trials run: a Ray cluster by address, or a local Ray inside the driver (None)."""
+
+    address: str | None = None
+    num_cpus: Count | None = None
+    num_gpus: Whole | None = Field(default=None, ge=0)
+    max_slots: Count | None = None
+    fresh_process: bool = False
+
+    @model_validator(mode="after")
+    def _check(self) -> ClusterSpec:
+        if self.address is not None and (self.num_cpus, self.num_gpus) != (None, None):
+            raise problem(
+                "num_cpus and num_gpus describe a local Ray, and address names a running one; "
+                "leave out either"
+            )
+        return self

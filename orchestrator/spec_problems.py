@@ -1,0 +1,92 @@
+"""What is wrong with a spec, one line a problem: `path: what was given, what is allowed`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import AliasChoices, BaseModel, ValidationError
+
+from raysweep.trials.errors import SpecError
+from raysweep.trials.names import nearest
+
+_SECRETS = re.compile(
+    r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b|\bgh[pousr]_\w{20,}|\bgithub_pat_\w{20,}|\bhf_\w{30,}"
+    r"|-----BEGIN"
+)
+_ADVICE = {
+    "trainable": 'say what to train as "module:name", e.g. train:train',
+    "space": "say what to vary, e.g. {lr: {loguniform: [1e-4, 1e-1]}}",
+}
+
+
+def spec_error(problems: list[str], where: str) -> SpecError:
+    """One error for all `problems` of the spec at `where`."""
+    if len(problems) == 1:
+        return SpecError(f"{where}: {problems[0]}")
+    listed = "\n".join(f"  - {text}" for text in problems)
+    return SpecError(f"{where}: {len(problems)} problems\n{listed}")
+
+
+def problems_of(error: ValidationError, model: type[BaseModel]) -> list[str]:
+    """The problems that pydantic found in a `model`, in our words."""
+    problems: list[str] = []
+    for found in error.errors(include_url=False):
+        path = ".".join(str(part) for part in found["loc"])
+        for text in _words(found, model).splitlines():
+            named = not path or text.startswith((f"{path}:", f"{path} "))
+            problems.append(text if named else f"{path}: {text}")
+    return problems
+
+
+def _words(found: Any, model: type[BaseModel]) -> str:
+    kind, loc, given = found["type"], found["loc"], found["input"]
+    if kind == "raysweep":
+        return str(found["msg"])
+    if kind == "extra_forbidden":
+        return f"unknown key; {nearest(loc[-1], _keys(model, loc[:-1]))}"
+    if kind == "missing":
+        return f"missing; {_ADVICE.get(str(loc[-1]), 'give it')}"
+    if kind == "model_type":
+        return f"got {_short(given)}; it should map {', '.join(_keys(model, loc))} to values"
+    return f"got {_short(given)}; {found['msg'].replace('Input should', 'it should', 1)}"
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _keys(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
+    """The keys that may stand in the part of `model` at `loc`, as a spec writes them."""
+    for part in loc:
+        field = model.model_fields.get(str(part))
+        if field is None or not isinstance(field.annotation, type):
+            return []
+        if not issubclass(field.annotation, BaseModel):
+            return []
+        model = field.annotation
+    names = []
+    for name, field in model.model_fields.items():
+        alias = field.validation_alias
+        names.append(str(alias.choices[0]) if isinstance(alias, AliasChoices) else name)
+    return names
+
+
+def secrets_in(value: Any, path: str = "") -> Iterator[str]:
+    """A problem for each place of a spec that holds what looks like a key or a token."""
+    if isinstance(value, str) and _SECRETS.search(value):
+        yield (
+            f"{path or 'the spec'}: holds what looks like a secret, and a spec is stored and "
+            f"shown; give the training code its secrets by its environment or a file"
+        )
+    elif isinstance(value, Mapping):
+        for name, item in value.items():
+            if isinstance(name, str) and _SECRETS.search(name):
+                yield from secrets_in(name, f"{path} (a key)".strip())
+            else:
+                yield from secrets_in(item, f"{path}.{name}" if path else str(name))
+    elif isinstance(value, (list, tuple)):
+        for index, item in enumerate(value):
+            yield from secrets_in(item, f"{path}[{index}]")

@@ -1,0 +1,173 @@
+"""The story of one trial in words: who was suggested, where it stood at each rung, why it ended."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from raysweep.orchestrator.panel import error_file
+from raysweep.orchestrator.wording import number, printable
+from raysweep.trials.errors import SpecError
+from raysweep.trials.trial import UNBOUNDED, trial_id
+
+if TYPE_CHECKING:
+    from raysweep.results.read import Results
+
+_FAILURE, _DECISION, _END = range(3)
+"""What comes first of what happened at one instant."""
+
+
+class Moment(NamedTuple):
+    """One thing that happened to a trial at the sweep's age `at`; `facts` are its numbers."""
+
+    at: float
+    text: str
+    facts: Mapping[str, Any]
+
+
+class Story(NamedTuple):
+    """A trial's row of the trials table, its config by flat name, and what happened to it."""
+
+    trial: Mapping[str, Any]
+    config: Mapping[str, Any]
+    moments: list[Moment]
+
+
+def tell(results: Results, name: str) -> Story:
+    """The story of the trial `name`, which may also be its bare number.
+
+    Raises:
+        SpecError: there is no such trial.
+    """
+    trial = _row(results, trial_id(int(name)) if name.isdecimal() and len(name) < 10 else name)
+    found = [(trial["created_at"], _FAILURE, _suggested(results, trial))]
+    for row in _rows(results, "attempts", trial["trial_id"]):
+        found.extend(_ending(results, row))
+    metric = next(iter(results.manifest["metrics"]))
+    for row in _rows(results, "decisions", trial["trial_id"]):
+        text = _TELLERS.get(row["verb"], _other)(row, metric)
+        facts = {key: value for key, value in row.items() if value is not None}
+        found.append((row["at"], _DECISION, Moment(row["at"], text, facts)))
+    found.sort(key=lambda entry: entry[:2])
+    return Story(trial, json.loads(trial["config_json"]), [moment for *_, moment in found])
+
+
+def _row(results: Results, name: str) -> dict[str, Any]:
+    rows = _rows(results, "trials", name)
+    if rows:
+        return rows[0]
+    ids = results.arrow("trials")["trial_id"].to_pylist()
+    known = f"its {len(ids):,} trials are {ids[0]} to {ids[-1]}" if ids else "it has no trials yet"
+    raise SpecError(f"there is no trial {name!r} in {results.path}: {known}")
+
+
+def _rows(results: Results, table: str, name: str) -> list[dict[str, Any]]:
+    import pyarrow.compute as pc
+
+    rows: list[dict[str, Any]] = (
+        results.arrow(table).filter(pc.field("trial_id") == name).to_pylist()
+    )
+    return rows
+
+
+def _suggested(results: Results, trial: Mapping[str, Any]) -> Moment:
+    searcher = (results.manifest.get("spec") or {}).get("searcher") or {}
+    who = f"the {searcher['name']} searcher" if "name" in searcher else "the searcher"
+    return Moment(trial["created_at"], f"suggested by {who}", {"verb": "suggested"})
+
+
+def _ending(results: Results, row: Mapping[str, Any]) -> Iterator[tuple[float, int, Moment]]:
+    """What the decisions do not tell of an attempt: that it failed, or ended by itself."""
+    at, attempt, end = row["ended_at"], row["attempt"], row["end"]
+    if end == "failed":
+        file = error_file(results.path, row["trial_id"], attempt)
+        message = printable(row["message"] or "no message")
+        text = f"attempt {attempt} failed after step {row['end_step']}: {row['error_class']}: {message}"
+        facts = {"verb": "failed", "attempt": attempt, "error_class": row["error_class"]}
+        if file.exists():
+            text, facts = f"{text} (traceback: {file})", {**facts, "file": str(file)}
+        yield at, _FAILURE, Moment(at, text, facts)
+    elif end == "ended":
+        text = f"the training code ended after step {row['end_step']}"
+        yield at, _END, Moment(at, text, {"verb": "ended", "attempt": attempt})
+
+
+def _standing(row: Mapping[str, Any], metric: str) -> str:
+    """Where the trial stood at a rung, "" if the decision was none of a rung's."""
+    if row["rung"] is None:
+        return ""
+    value = row["value"]
+    if value is None or math.isnan(value):
+        return f"no finite {metric} at rung {row['rung']}"
+    text = f"{metric} {number(value)}"
+    if row["rank"] is None:
+        return text
+    text += f" ranks {row['rank']:,} of {row['peers']:,} at rung {row['rung']}"
+    cutoff = row["cutoff"]
+    return f"{text}, the cutoff is " + (number(cutoff) if cutoff is not None else "not set yet")
+
+
+def _limit(row: Mapping[str, Any]) -> str:
+    to_step = row["to_step"]
+    return "to its end" if to_step is None or to_step >= UNBOUNDED else f"to step {to_step:,}"
+
+
+def _start(row: Mapping[str, Any], metric: str) -> str:
+    return f"attempt {row['attempt']} starts; it may run {_limit(row)}"
+
+
+def _resume(row: Mapping[str, Any], metric: str) -> str:
+    standing = _standing(row, metric)
+    why = f"promoted: {standing}" if standing else f"goes on ({row['rule']})"
+    return (
+        f"{why}; attempt {row['attempt']} starts at step {row['step']:,} and may run {_limit(row)}"
+    )
+
+
+def _run_to(row: Mapping[str, Any], metric: str) -> str:
+    return f"step {row['step']:,}: {_standing(row, metric) or row['rule']}: goes on {_limit(row)}"
+
+
+def _pause(row: Mapping[str, Any], metric: str) -> str:
+    standing = _standing(row, metric)
+    why = f"{standing}: pauses until it is promoted" if standing else f"pauses: {row['rule']}"
+    return f"step {row['step']:,}: {why}"
+
+
+def _stop(row: Mapping[str, Any], metric: str) -> str:
+    standing = _standing(row, metric)
+    return f"step {row['step']:,}: " + (
+        f"{standing}: {row['rule']} stops it" if standing else f"stopped: {row['rule']}"
+    )
+
+
+def _finish(row: Mapping[str, Any], metric: str) -> str:
+    standing = _standing(row, metric)
+    why = "it has run as far as any trial may" if row["rule"] == "max_t" else row["rule"]
+    return f"step {row['step']:,}: {standing + ': ' if standing else ''}complete, {why}"
+
+
+def _retry(row: Mapping[str, Any], metric: str) -> str:
+    return f"attempt {row['attempt']} is lost ({row['rule']}): it is tried again from step {row['step']:,}"
+
+
+def _park(row: Mapping[str, Any], metric: str) -> str:
+    return f"lost while it paused ({row['rule']}): it keeps its checkpoint of step {row['step']:,}"
+
+
+def _other(row: Mapping[str, Any], metric: str) -> str:
+    return f"{row['verb']}: {row['rule']}"
+
+
+_TELLERS: dict[str, Callable[[Mapping[str, Any], str], str]] = {
+    "start": _start,
+    "resume": _resume,
+    "run_to": _run_to,
+    "pause": _pause,
+    "stop": _stop,
+    "finish": _finish,
+    "retry": _retry,
+    "park": _park,
+}

@@ -1,0 +1,110 @@
+"""What is said when a sweep has come to rest: what came of it, where it is, and what to do next."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from raysweep.orchestrator.panel import error_file
+from raysweep.orchestrator.wording import counted, dotted, duration, number, printable
+from raysweep.trials.events import Closed
+
+if TYPE_CHECKING:
+    from raysweep.results.read import Best, Results
+
+_RESUMABLE = frozenset({3, 75})
+_MOST_ERRORS = 5
+
+
+def summary(results: Results, closed: Closed) -> RenderableType:
+    """The last screen of `run` and `resume`."""
+    status, best = results.status(), results.best()
+    metric = next(iter(results.manifest["metrics"]))
+    parts: list[RenderableType] = [Text(), _headline(status, closed)]
+    parts += _errors(results)
+    parts.append(_best(best, metric) if best else Text(f"nobody reported a finite {metric}"))
+    parts.append(_files(results.path))
+    parts.append(_next(status, closed, best))
+    return Group(*parts)
+
+
+def next_commands(
+    status: dict[str, Any], closed: Closed, best: Best | None
+) -> list[tuple[str, str]]:
+    """Three commands that make sense now, each with what it shows."""
+    path = status["path"]
+    commands = [(f"raysweep trials {path}", "every trial, the best first")]
+    if best is not None:
+        commands.append((f"raysweep explain {path} {best.trial_id}", "the story of the best trial"))
+    else:
+        commands.append((f"raysweep status {path}", "where the sweep stands"))
+    if closed.exit_code in _RESUMABLE:
+        commands.insert(0, (f"raysweep resume {path}", "go on where it stopped"))
+    elif change := _larger(status["budget"]):
+        more = f"raysweep resume {path} --set {change}"
+        commands.append((more, "go on with a larger budget"))
+    else:
+        commands.append((f"raysweep verify {path}", "check what was recorded"))
+    return commands
+
+
+def _larger(budget: dict[str, dict[str, Any]]) -> str:
+    """Twice the limit that was used up most, as --set takes it; "" if there is none."""
+    shares = {name: spent["used"] / spent["limit"] for name, spent in budget.items()}
+    if not shares:
+        return ""
+    name = max(shares, key=lambda each: shares[each])
+    limit = 2 * budget[name]["limit"]
+    unit = "s" if name.startswith("wall_time") else ""
+    return f"budget.{name.removesuffix('_s')}={limit:.12g}{unit}"
+
+
+def _headline(status: dict[str, Any], closed: Closed) -> Text:
+    counts = ", ".join(f"{n:,} {word.lower()}" for word, n in status["trials"].items())
+    reports = counted(status["reports"], "report")
+    text = Text.assemble((status["name"], "bold"), f": {printable(closed.reason)}\n")
+    return text.append(f"{counts}; {reports} in {duration(closed.at)}", style="dim")
+
+
+def _best(best: Best, metric: str) -> Table:
+    grid = Table.grid(padding=(0, 2))
+    head = Text.assemble((metric, "bold"), " ", (number(best.value), "bold green"))
+    grid.add_row("best", head.append(f"  {best.trial_id} at step {best.step}", style="dim"))
+    for name, value in best.config.items():
+        grid.add_row("", f"{dotted(name)}: {number(value)}")
+    return grid
+
+
+def _files(path: Path) -> Table:
+    grid = Table.grid(padding=(0, 2))
+    grid.add_row("tables", str(path / "reports" / "*.parquet"))
+    grid.add_row("", str(path / "trials.parquet"))
+    return grid
+
+
+def _next(status: dict[str, Any], closed: Closed, best: Best | None) -> Table:
+    grid = Table.grid(padding=(0, 2))
+    for row, (command, what) in enumerate(next_commands(status, closed, best)):
+        grid.add_row("next" if not row else "", Text(command, style="cyan"), Text(what, "dim"))
+    return grid
+
+
+def _errors(results: Results) -> list[RenderableType]:
+    """The last few trials that failed, each with the file that says why."""
+    failed = results.arrow("trials").select(["trial_id", "attempts", "error_class", "error"])
+    rows = [row for row in failed.to_pylist() if row["error_class"] is not None]
+    lines: list[RenderableType] = []
+    for row in rows[-_MOST_ERRORS:]:
+        file = error_file(results.path, row["trial_id"], row["attempts"])
+        message = printable(row["error"] or "")[:160]
+        where = f"  {file}" if file.exists() else ""
+        lines.append(
+            Text(f"{row['error_class']}: {row['trial_id']}: {message}{where}", style="red")
+        )
+    if len(rows) > _MOST_ERRORS:
+        lines.insert(0, Text(f"{len(rows):,} trials failed; the last {_MOST_ERRORS}:", style="red"))
+    return lines
