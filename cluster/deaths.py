@@ -1,0 +1,50 @@
+"""Why a slot's process is gone: what Ray says, in the words and classes that retries go by."""
+
+from __future__ import annotations
+
+import re
+
+from raysweep.trials.events import ErrorClass
+
+_EXIT_DETAIL = re.compile(r"Worker exit detail: (.+?)(?: There are some potential|$)", re.DOTALL)
+
+
+def diagnose(error: BaseException, node: str, node_alive: bool) -> tuple[ErrorClass, str]:
+    """The class of a death and a sentence for the user.
+
+    Args:
+        error: what Ray raised for a call of the process.
+        node: the node's name.
+        node_alive: whether Ray still counts the node among the living.
+    """
+    from ray import exceptions as ray_errors
+
+    if isinstance(error, ray_errors.OutOfMemoryError) or "memory usage threshold" in str(error):
+        return ErrorClass.OOM, (
+            f"Ray killed the trial's process because node {node} ran out of memory; ask for more "
+            "with resources: memory_gb, or run fewer trials at once"
+        )
+    if isinstance(error, ray_errors.RayTaskError):
+        return ErrorClass.CRASH, f"the trial's process failed: {_last_line(error)}"
+    if getattr(error, "preempted", False):
+        return ErrorClass.INFRA, f"node {node} was preempted"
+    if not node_alive or isinstance(error, ray_errors.NodeDiedError):
+        return ErrorClass.INFRA, f"node {node} was lost"
+    if isinstance(error, ray_errors.ActorUnavailableError):
+        return ErrorClass.INFRA, f"node {node} does not answer: {_last_line(error)}"
+    if not isinstance(error, ray_errors.ActorDiedError):
+        return ErrorClass.INFRA, f"Ray failed on node {node}: {_last_line(error)}"
+    return ErrorClass.CRASH, (
+        f"the trial's process died on node {node}, which lives on ({_exit_detail(error)}); usual "
+        "causes are os._exit, a crash in native code, SIGKILL, or the kernel's out-of-memory killer"
+    )
+
+
+def _exit_detail(error: BaseException) -> str:
+    found = _EXIT_DETAIL.search(str(error))
+    return " ".join(found[1].split())[:300] if found else _last_line(error)
+
+
+def _last_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[-1].strip()[:500]

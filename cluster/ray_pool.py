@@ -1,0 +1,195 @@
+"""The pool on a Ray cluster: a long-lived actor per slot, which runs trial after trial."""
+
+from __future__ import annotations
+
+from functools import partial
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from raysweep.cluster.deaths import diagnose
+from raysweep.cluster.nodes import Nodes, NodeWatcher, Seat, Seats, living_nodes
+from raysweep.cluster.resources import Resources
+from raysweep.cluster.slot import Arrival, Slot
+from raysweep.trainables.actor import TrialActor
+from raysweep.trainables.runner import HostSpec
+from raysweep.trials.actions import PoolAction
+from raysweep.trials.clock import Clock
+from raysweep.trials.events import ErrorClass, Event, Failed, SlotDown, SlotUp
+
+_START_S = 60.0
+"""How long a process may take to come up before its seat is given up for a while."""
+_TEXT_CHARS = 4_000
+_MOST_AT_ONCE = 1_000
+"""Messages that one `poll` takes in, so that its caller is not kept waiting under load."""
+
+
+class RayPool:
+    """Runs trials on all nodes of the Ray cluster that this process is connected to.
+
+    All of its state is touched by `do`, `poll` and `close` only, which belong in one thread.
+    Ray's threads and the node watcher put messages into one queue; an event costs the same
+    however many slots there are.
+
+    Args:
+        host: what to run; sent to the cluster once.
+        resources: what each slot holds.
+        clock: the driver's clock.
+        origin_s: `clock.now()` of the moment that events count their time from.
+        max_slots: the most slots at once; None: as many as fit.
+        fresh_process: give each trial a process of its own.
+        stuck_s: a trial that shows no progress for so long is killed; None: never.
+    """
+
+    def __init__(
+        self,
+        host: HostSpec,
+        resources: Resources,
+        *,
+        clock: Clock,
+        origin_s: float,
+        max_slots: int | None = None,
+        fresh_process: bool = False,
+        stuck_s: float | None = None,
+    ):
+        import ray
+
+        self._ray = ray
+        self._clock, self._origin_s = clock, origin_s
+        self._fresh, self._stuck_s = fresh_process, stuck_s
+        self._host = ray.put(host)
+        self._actor: Any = ray.remote(TrialActor)
+        self._options = {
+            **resources.to_ray_options(),
+            "max_restarts": 0,
+            "max_task_retries": 0,
+            "enable_task_events": False,
+        }
+        self._arrivals: SimpleQueue[Arrival | Nodes] = SimpleQueue()
+        self._seats = Seats(resources, max_slots)
+        self._taken: dict[Seat, Slot] = {}
+        self._slots: dict[str, tuple[Seat, Slot]] = {}
+        self._unflushed: list[Slot] = []
+        self._count = 0
+        self._seats.nodes = living_nodes()
+        self._fill_seats()
+        self._watcher = NodeWatcher(self._arrivals.put)
+
+    def do(self, action: PoolAction) -> None:
+        """Keep `action` for the next `poll`; one for a slot that is gone changes nothing."""
+        held = self._slots.get(action.slot)
+        if held is not None and held[1].give(action):
+            self._unflushed.append(held[1])
+
+    def poll(self, timeout_s: float) -> list[Event]:
+        """Send what was given to do; then what has happened, at once if anything has."""
+        unflushed, self._unflushed = self._unflushed, []
+        for slot in unflushed:
+            if slot.name in self._slots:
+                slot.flush()
+        deadline_s = self._clock.now() + timeout_s
+        events: list[Event] = []
+        while True:
+            self._wait(deadline_s - self._clock.now(), events)
+            if events or self._clock.now() >= deadline_s:
+                break
+        at = self._clock.now() - self._origin_s
+        return [_stamped(event, at) for event in events]
+
+    def close(self) -> None:
+        """Kill every process; trials that run are lost where they are."""
+        self._watcher.close()
+        for _, slot in self._slots.values():
+            slot.end()
+        self._slots, self._taken, self._unflushed = {}, {}, []
+
+    def _wait(self, timeout_s: float, events: list[Event]) -> None:
+        """Wait for one message and take in all that are there by then."""
+        nodes: Nodes | None = None
+        try:
+            message = self._arrivals.get(timeout=max(timeout_s, 0.0))
+            for _ in range(_MOST_AT_ONCE):
+                if isinstance(message, Arrival):
+                    self._arrived(message, events)
+                else:
+                    nodes = message
+                message = self._arrivals.get_nowait()
+        except Empty:
+            if nodes is not None:  # about once a second, and only when all that arrived is known
+                self._look_around(nodes, events)
+
+    def _arrived(self, arrival: Arrival, events: list[Event]) -> None:
+        slot = arrival.slot
+        if slot.name not in self._slots or not slot.is_current(arrival.process):
+            return
+        seat = self._slots[slot.name][0]
+        if arrival.error is not None:
+            kind, message = diagnose(arrival.error, slot.node or seat.node[:8], self._lives(seat))
+            self._lose(slot, kind, message, str(arrival.error)[:_TEXT_CHARS], events)
+        elif slot.ready:
+            events.extend(slot.receive(arrival))
+        else:
+            slot.receive(arrival)
+            slot.ready, slot.node = True, arrival.answer["node"]
+            self._seats.succeeded(seat)
+            events.append(SlotUp(0.0, slot.name, slot.node, arrival.answer["device"]))
+
+    def _look_around(self, nodes: Nodes, events: list[Event]) -> None:
+        """What is due once a second: lost nodes, silent processes, vacant seats."""
+        self._seats.nodes = nodes
+        now_s = self._clock.now()
+        for name in list(self._slots):
+            seat, slot = self._slots[name]
+            since_s = slot.silent_since()
+            silent_s = now_s - since_s if since_s is not None else 0.0
+            if seat.node not in nodes:
+                self._lose(slot, ErrorClass.INFRA, f"node {slot.node} was lost", "", events)
+            elif slot.starting and silent_s > _START_S:
+                what = f"its process did not start on node {seat.node[:8]} within {_START_S:g} s"
+                self._lose(slot, ErrorClass.INFRA, what, "", events)
+            elif not slot.starting and self._stuck_s is not None and silent_s > self._stuck_s:
+                what = f"no progress for {silent_s:.1f} s; stuck after {self._stuck_s:g} s"
+                self._lose(slot, ErrorClass.STUCK, what, "", events)
+        self._fill_seats()
+
+    def _lose(
+        self, slot: Slot, kind: ErrorClass, message: str, text: str, events: list[Event]
+    ) -> None:
+        """Tell of the trial's loss, then of the slot's, and put another one in its place."""
+        if slot.hosted is not None:
+            events.append(Failed(0.0, *slot.hosted, kind.value, message, text))
+        events.append(SlotDown(0.0, slot.name, message))
+        slot.end()
+        seat, _ = self._slots.pop(slot.name)
+        del self._taken[seat]
+        if not slot.ran:
+            self._seats.failed(seat, self._clock.now())
+        self._fill_seats()
+
+    def _lives(self, seat: Seat) -> bool:
+        """Whether the seat's node lives, as Ray knows it now."""
+        self._seats.nodes = living_nodes()
+        return seat.node in self._seats.nodes
+
+    def _fill_seats(self) -> None:
+        for seat in self._seats.vacant(self._taken, self._clock.now()):
+            self._count += 1
+            name = f"s{self._count:04d}"
+            spawn = partial(self._spawn, seat.node)
+            slot = Slot(name, spawn, self._kill, self._arrivals.put, self._clock, self._fresh)
+            self._taken[seat] = slot
+            self._slots[name] = (seat, slot)
+
+    def _spawn(self, node: str) -> Any:
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        there = NodeAffinitySchedulingStrategy(node, soft=False)
+        return self._actor.options(**self._options, scheduling_strategy=there).remote(self._host)
+
+    def _kill(self, process: Any) -> None:
+        if process is not None:
+            self._ray.kill(process, no_restart=True)
+
+
+def _stamped(event: Any, at: float) -> Event:
+    """The event with its time; events that come from processes do not know it."""
+    return type(event)(at, *event[1:])  # type: ignore[no-any-return]  # an event again

@@ -1,0 +1,209 @@
+"""The connection to Ray: an embedded local one, or a cluster. Only here is the environment read."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib.metadata
+import logging
+import os
+import secrets
+import subprocess
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import raysweep
+from raysweep.cluster.reaper import MARK
+from raysweep.cluster.reaper import __file__ as REAPER
+from raysweep.trials.errors import ClusterError
+
+_OBJECT_STORE_BYTES = 128 * 2**20
+_LONGEST_TEMP = 40
+"""Ray's sockets lie some 60 characters below it, and a socket's path may have 107."""
+_ENVIRON = os.environ  # noqa: TID251  # this is the module that reads it
+
+
+class Session(NamedTuple):
+    """A connection to Ray.
+
+    Attributes:
+        address: of the cluster's GCS, host:port.
+        embedded: whether this process started the cluster and will end it.
+        temp_dir: where Ray keeps its logs, None when attached.
+    """
+
+    address: str
+    embedded: bool
+    temp_dir: Path | None
+
+
+@contextmanager
+def connect(
+    address: str | None = None,
+    *,
+    num_cpus: int | None = None,
+    num_gpus: int | None = None,
+    resources: Mapping[str, float] | None = None,
+    object_store_bytes: int = _OBJECT_STORE_BYTES,
+    runtime_env: dict[str, Any] | None = None,
+) -> Iterator[Session]:
+    """Connect to Ray for as long as the block lasts.
+
+    Args:
+        address: None for `$RAY_ADDRESS` (set inside a Ray job) or else an embedded Ray; "local"
+            for an embedded one; "auto" or host:port to attach to a cluster.
+        num_cpus: cores of an embedded Ray; None: those of the machine.
+        num_gpus: GPUs that an embedded Ray counts, also where there are none; None: real ones.
+        resources: further resources of an embedded Ray.
+        object_store_bytes: shared memory of an embedded Ray; trials need little.
+        runtime_env: Ray's runtime environment of the workers, when attached.
+
+    A Ray that this process is connected to already is used as it is, and left as it is. An
+    embedded one listens on a token of its own, reports nothing to anybody, and is gone with this
+    process, however that ends. Ray puts its own SIGTERM handler: install yours afterwards.
+
+    Raises:
+        ClusterError: Ray cannot be started, or there is none at `address`.
+    """
+    import ray
+
+    if ray.is_initialized():
+        yield Session(ray.get_runtime_context().gcs_address, False, None)
+        return
+    address = address or _ENVIRON.get("RAY_ADDRESS") or "local"
+    if address == "local":
+        options = {"num_cpus": num_cpus, "num_gpus": num_gpus, "resources": resources}
+        with _embedded({**options, "object_store_memory": object_store_bytes}) as session:
+            yield session
+        return
+    with _attached(address, runtime_env) as session:
+        yield session
+
+
+@contextmanager
+def _embedded(options: dict[str, Any]) -> Iterator[Session]:
+    folder = _temp_dir()
+    with (
+        _reaped(folder),
+        _environment({**_embedded_environment(), MARK: str(folder)}),
+        _ray(
+            "an embedded Ray cannot be started",
+            address="local",
+            include_dashboard=False,
+            _temp_dir=str(folder),
+            **options,
+        ) as gcs_address,
+    ):
+        yield Session(gcs_address, True, folder)
+
+
+@contextmanager
+def _reaped(folder: Path) -> Iterator[None]:
+    """Have the session cleared away, by a process that outlives this one if it must."""
+    reaper = subprocess.Popen(
+        [sys.executable, "-I", str(Path(REAPER).resolve()), str(folder), str(os.getpid())],
+        stdin=subprocess.PIPE,
+        start_new_session=True,  # out of the reach of Ctrl-C
+    )
+    try:
+        yield
+    finally:
+        if reaper.stdin is not None:
+            reaper.stdin.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            reaper.wait(timeout=15.0)
+
+
+@contextmanager
+def _attached(address: str, runtime_env: dict[str, Any] | None) -> Iterator[Session]:
+    if not _is_installed():
+        runtime_env = {"py_modules": [raysweep], **(runtime_env or {})}
+    what = (
+        f"there is no Ray that answers at {address!r}; start one with `ray start --head`, or leave "
+        "the address out for an embedded one. If it asks for a token, set RAY_AUTH_MODE=token and "
+        "RAY_AUTH_TOKEN here as there"
+    )
+    with _ray(what, address=address, runtime_env=runtime_env) as gcs_address:
+        yield Session(gcs_address, False, None)
+
+
+@contextmanager
+def _ray(failure: str, **options: Any) -> Iterator[str]:
+    """`ray.init` and `ray.shutdown`, quietly; gives the GCS's address."""
+    import ray
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
+    except (ConnectionError, RuntimeError, ValueError, TimeoutError, OSError) as error:
+        ray.shutdown()
+        raise ClusterError(f"{failure}: {str(error)[:1000]}") from error
+    try:
+        yield str(ray.get_runtime_context().gcs_address)
+    finally:
+        ray.shutdown()
+
+
+def _embedded_environment() -> dict[str, str | None]:
+    variables: dict[str, str | None] = {
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # what Ray will do anyway, without its warning
+    }
+    if "RAY_AUTH_MODE" not in _ENVIRON:
+        # Ray turns tokens on by itself and tells its core so; a mode set here would reach only
+        # the processes that it starts, if Ray was imported before.
+        variables |= {"RAY_AUTH_MODE": None, "RAY_AUTH_TOKEN": _token()}
+    if not _is_installed():
+        root = str(Path(raysweep.__file__).resolve().parent.parent)
+        variables["PYTHONPATH"] = os.pathsep.join(
+            [root, *filter(None, [_ENVIRON.get("PYTHONPATH")])]
+        )
+    return variables
+
+
+@functools.cache
+def _token() -> str:
+    """One for the life of the process: Ray's core reads it once and keeps it."""
+    return secrets.token_hex(32)
+
+
+@contextmanager
+def _environment(variables: Mapping[str, str | None]) -> Iterator[None]:
+    """Set (or, with None, unset) variables for Ray's processes, and put back what was there."""
+    before = {name: _ENVIRON.get(name) for name in variables}
+    _set_all(variables)
+    try:
+        yield
+    finally:
+        _set_all(before)
+
+
+def _set_all(variables: Mapping[str, str | None]) -> None:
+    for name, value in variables.items():
+        if value is None:
+            _ENVIRON.pop(name, None)
+        else:
+            _ENVIRON[name] = value
+
+
+def _is_installed() -> bool:
+    """Whether every process of this interpreter can import raysweep, wherever it runs."""
+    try:
+        importlib.metadata.distribution("raysweep")
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def _temp_dir() -> Path:
+    """A new short folder."""
+    base = tempfile.gettempdir()
+    if len(base) > _LONGEST_TEMP:
+        base = "/tmp"
+    return Path(tempfile.mkdtemp(prefix="raysweep-", dir=base))

@@ -1,0 +1,142 @@
+"""Sessions in processes of their own, so that these can be killed and looked at afterwards."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from raysweep.cluster.session import connect
+from raysweep.trials.clock import SystemClock
+from raysweep.trials.errors import ClusterError
+
+pytestmark = pytest.mark.ray
+DRIVERS = str(Path(__file__).with_name("drivers.py"))
+
+
+@pytest.fixture
+def drive(tmp_path: Path) -> Iterator[list[subprocess.Popen[str]]]:
+    started: list[subprocess.Popen[str]] = []
+    yield started
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def _driver(
+    started: list[subprocess.Popen[str]], name: str, cwd: Path, **env: str
+) -> subprocess.Popen[str]:
+    """Start a driver in a process group, and a folder, of its own."""
+    process = subprocess.Popen(
+        [sys.executable, DRIVERS, name], stdout=subprocess.PIPE, text=True, cwd=cwd,
+        start_new_session=True, env={**os.environ, **env},  # noqa: TID251  # for a child process
+    )  # fmt: skip
+    started.append(process)
+    return process
+
+
+def _words(process: subprocess.Popen[str]) -> list[str]:
+    assert process.stdout is not None
+    return process.stdout.readline().split()
+
+
+def _descendants(pid: int) -> list[int]:
+    parents = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        parents[int(stat.parent.name)] = int(fields[1])
+    found = [pid]
+    for parent in found:
+        found.extend(child for child, of in parents.items() if of == parent)
+    return found[1:]
+
+
+def _wait_until_gone(pids: list[int], patience_s: float = 20.0) -> list[int]:
+    clock = SystemClock()
+    deadline_s = clock.now() + patience_s
+    while alive := [pid for pid in pids if _alive(pid)]:
+        if clock.now() > deadline_s:
+            return alive
+        threading.Event().wait(0.2)
+    return []
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def test_nothing_outlives_a_driver_that_is_killed(
+    drive: list[subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    process = _driver(drive, "run_for_ever", tmp_path)
+    word, folder = _words(process)
+    assert word == "running"
+    children = _descendants(process.pid)
+    assert len(children) >= 3  # GCS, raylet and a worker at least
+    process.kill()
+    assert _wait_until_gone(children) == []
+    assert not Path(folder).exists()
+
+
+def test_ctrl_c_lets_trials_save_and_leaves_nothing(
+    drive: list[subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    process = _driver(drive, "pause_on_ctrl_c", tmp_path)
+    word, folder = _words(process)
+    assert word == "running"
+    children = _descendants(process.pid)
+    os.killpg(process.pid, signal.SIGINT)
+    word, path = _words(process)
+    assert (word, path.partition("-")[0]) == ("paused", "checkpoints/t000001/1")
+    assert process.wait(30) == 0
+    assert _wait_until_gone(children, 10) == []
+    assert not Path(folder).exists()
+
+
+def test_slots_come_and_go_with_nodes(drive: list[subprocess.Popen[str]], tmp_path: Path) -> None:
+    with tempfile.TemporaryDirectory(prefix="rt", ignore_cleanup_errors=True) as short:
+        process = _driver(
+            drive, "nodes_come_and_go", tmp_path, RAY_TMPDIR=short, RAY_AUTH_MODE="token",
+            RAY_AUTH_TOKEN=secrets.token_hex(32), RAY_health_check_initial_delay_ms="1000",
+            RAY_health_check_period_ms="500", RAY_health_check_timeout_ms="1500",
+            RAY_health_check_failure_threshold="3",
+        )  # fmt: skip
+        output, _ = process.communicate(timeout=120)
+    told = [line for line in output.splitlines() if line.startswith(("new", "told", "again"))]
+    assert told == [
+        "new slot True", "told ['Failed', 'SlotDown'] infra True", "again True"
+    ]  # fmt: skip
+
+
+def test_an_address_that_does_not_answer_is_refused(
+    drive: list[subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    code = "from raysweep.cluster.session import connect\nwith connect('auto'): pass"
+    process = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False,
+        env={**os.environ, "RAY_TMPDIR": str(tmp_path)},  # noqa: TID251  # for a child process
+    )  # fmt: skip
+    assert f"{ClusterError.__name__}: there is no Ray that answers at 'auto'" in process.stderr
+    assert "leave the address out for an embedded one" in process.stderr
+
+
+def test_a_connected_ray_is_used_and_left_as_it_is(ray_cluster: object) -> None:
+    import ray
+
+    with connect() as session:
+        assert not session.embedded
+    assert ray.is_initialized()

@@ -1,0 +1,179 @@
+"""What every searcher must do; a searcher's tests inherit `SearcherContract`."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+import raysweep
+from raysweep.searchers.base import Searcher
+from raysweep.searchers.catalog import build_searcher
+from raysweep.trials.goal import WORST
+from raysweep.trials.space import Space
+from raysweep.trials.streams import Stream
+from raysweep.trials.trial import Outcome, Report, Status, trial_id
+
+SPACES: dict[str, tuple[dict[str, Any], list[str]]] = {
+    "continuous": ({"lr": {"loguniform": [1e-4, 1e-1]}, "drop": {"uniform": [0, 0.9]}}, []),
+    "conditional": (
+        {
+            "optimizer": {"choice": ["sgd", "adam", "lion"]},
+            "momentum": {"uniform": [0.0, 0.99], "when": {"optimizer": ["sgd", "lion"]}},
+            "nesterov": {"choice": [True, False], "when": {"optimizer": "sgd"}},
+            "net": {"width": {"lograndint": [16, 256]}, "act": "relu"},
+        },
+        [],
+    ),
+    "constrained": (
+        {"lr": {"loguniform": [1e-4, 1e-1]}, "width": {"lograndint": [16, 256]}},
+        ["lr * width <= 1", "width % 2 == 0"],
+    ),
+    "finite": ({"a": {"randint": [1, 6]}, "b": {"choice": ["x", "y"]}, "c": {"quniform": [0, 1, 0.25]}}, []),
+}  # fmt: skip
+
+_ELSEWHERE = """
+import json, sys
+from raysweep.searchers.catalog import build_searcher
+from raysweep.trials.space import Space
+from raysweep.trials.streams import Stream
+from raysweep.trials.trial import trial_id
+name, options, written, constraints, seed = json.loads(sys.argv[1])
+searcher = build_searcher(name, options, Space.from_dict(written, constraints), seed)
+print(json.dumps([searcher.ask(trial_id(n), Stream(seed, trial_id(n), "ask")) for n in range(5)]))
+"""
+
+
+def stream(seed: int, number: int) -> Stream:
+    return Stream(seed, trial_id(number), "ask")
+
+
+def space_named(name: str) -> Space:
+    return Space.from_dict(*SPACES[name])
+
+
+def score(config: dict[str, Any]) -> float:
+    """Any smooth-ish number will do, so long as it depends on the config alone."""
+    return sum(len(str(value)) for value in config.values()) + float(config.get("lr", 0.0))
+
+
+class SearcherContract:
+    """Set `name` and, where the searcher needs them, `options`."""
+
+    name: ClassVar[str]
+    options: ClassVar[dict[str, Any]] = {}
+
+    def make(self, space: Space, seed: int) -> Searcher:
+        return build_searcher(self.name, self.options, space, seed)
+
+    def live(
+        self, searcher: Searcher, seed: int, numbers: range, journal: list[tuple[str, Any]]
+    ) -> list[dict[str, Any]]:
+        """Run trials one after the other, journalling what was told."""
+        configs = []
+        for n in numbers:
+            config = searcher.ask(trial_id(n), stream(seed, n))
+            assert config is not None
+            configs.append(config)
+            report = Report(trial_id(n), 1, 1, {}, score(config) if n % 5 else WORST)
+            for call, args in (
+                ("suggested", (trial_id(n), config)),
+                ("tell", (report,)),
+                ("end", (trial_id(n), Outcome(Status.COMPLETED, 1, report.score))),
+            ):
+                getattr(searcher, call)(*args)
+                journal.append((call, args))
+        return configs
+
+    @pytest.mark.parametrize("kind", SPACES)
+    def test_every_config_is_of_the_space(self, kind: str) -> None:
+        space = space_named(kind)
+        for config in self.live(self.make(space, 3), 3, range(25), []):
+            space.check(config)
+            assert json.loads(json.dumps(config)) == config
+
+    @pytest.mark.parametrize("kind", SPACES)
+    def test_asking_again_for_the_same_trial_gives_the_same_config(self, kind: str) -> None:
+        searcher = self.make(space_named(kind), 1)
+        self.live(searcher, 1, range(4), [])
+        first = searcher.ask("t000004", stream(1, 4))
+        searcher.ask("t000005", stream(1, 5))
+        assert searcher.ask("t000004", stream(1, 4)) == first
+
+    @pytest.mark.parametrize("kind", SPACES)
+    def test_asking_teaches_nothing(self, kind: str) -> None:
+        space = space_named(kind)
+        asked, fresh = self.make(space, 1), self.make(space, 1)
+        for searcher in (asked, fresh):
+            self.live(searcher, 1, range(4), [])
+        before = asked.state()
+        for n in range(4, 14):
+            asked.ask(trial_id(n), stream(1, n))
+        assert asked.state() == before == fresh.state()
+
+    def test_ten_asked_ahead_are_distinct_where_the_space_is_continuous(self) -> None:
+        searcher = self.make(space_named("continuous"), 2)
+        configs = [searcher.ask(trial_id(n), stream(2, n)) for n in range(10)]
+        assert len({json.dumps(config, sort_keys=True) for config in configs}) == 10
+
+    @pytest.mark.parametrize("kind", ["conditional", "constrained"])
+    def test_the_same_seed_gives_the_same_configs_in_another_process(self, kind: str) -> None:
+        here = self.make(space_named(kind), 7)
+        expected = [here.ask(trial_id(n), stream(7, n)) for n in range(5)]
+        job = json.dumps([self.name, self.options, *SPACES[kind], 7])
+        done = subprocess.run(
+            [sys.executable, "-c", _ELSEWHERE, job],
+            cwd=Path(raysweep.__file__).parents[1],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert json.loads(done.stdout) == expected
+
+    @pytest.mark.parametrize("kind", SPACES)
+    def test_a_state_carried_by_json_goes_on_as_if_nothing_had_happened(self, kind: str) -> None:
+        space = space_named(kind)
+        searcher, resumed = self.make(space, 5), self.make(space, 5)
+        self.live(searcher, 5, range(12), [])
+        resumed.load(json.loads(json.dumps(searcher.state(), allow_nan=False)))
+        assert self.live(resumed, 5, range(12, 20), []) == self.live(searcher, 5, range(12, 20), [])
+
+    @pytest.mark.parametrize("kind", SPACES)
+    def test_a_replayed_journal_goes_on_as_if_nothing_had_happened(self, kind: str) -> None:
+        space = space_named(kind)
+        journal: list[tuple[str, Any]] = []
+        searcher, resumed = self.make(space, 5), self.make(space, 5)
+        self.live(searcher, 5, range(12), journal)
+        for call, args in journal:
+            getattr(resumed, call)(*args)
+        assert resumed.state() == searcher.state()
+        assert self.live(resumed, 5, range(12, 20), []) == self.live(searcher, 5, range(12, 20), [])
+
+    def test_unknown_trials_and_worst_scores_are_tolerated(self) -> None:
+        space = space_named("conditional")
+        searcher = self.make(space, 0)
+        searcher.tell(Report("from-elsewhere", 1, 3, {"loss": None}, WORST))
+        searcher.end("from-elsewhere", Outcome(Status.FAILED, 3, WORST))
+        for n in range(12):
+            config = searcher.ask(trial_id(n), stream(0, n))
+            assert config is not None
+            searcher.suggested(trial_id(n), config)
+            searcher.tell(Report(trial_id(n), 1, 1, {}, WORST))
+            searcher.end(trial_id(n), Outcome(Status.FAILED, 1, WORST))
+        config = searcher.ask("t000012", stream(0, 12))
+        assert config is not None
+        space.check(config)
+
+    def test_a_config_from_elsewhere_is_tolerated(self) -> None:
+        """A user may queue configs of their own; they are suggested without being asked for."""
+        space = space_named("conditional")
+        searcher = self.make(space, 0)
+        own = {"net/act": "relu", "net/width": 77, "optimizer": "adam"}
+        searcher.suggested("t000000", own)
+        config = searcher.ask("t000001", stream(0, 1))
+        assert config is not None
+        space.check(config)

@@ -1,0 +1,401 @@
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from raysweep.trainables.base import Trainable, TrialContext, as_factory
+from raysweep.trainables.checkpoint import verify_checkpoint
+from raysweep.trainables.runner import HostSpec, Runner
+from raysweep.trials.actions import Finish, Pause, RunTo, Start, Stop
+from raysweep.trials.clock import ManualClock
+from raysweep.trials.decisions import Reason
+from raysweep.trials.events import (
+    Checkpointed,
+    Ended,
+    ErrorClass,
+    Failed,
+    Paused,
+    Reported,
+    Started,
+)
+from raysweep.trials.trial import UNBOUNDED
+
+WHY = Reason("test")
+CLOCK = ManualClock()
+
+
+class Here:
+    """Training code of this very process."""
+
+    def __init__(self, target: Any):
+        self.target = target
+
+    def load(self) -> Any:
+        return as_factory(self.target)
+
+
+class Counter(Trainable):
+    """Trains for a second per step, up to `config["end"]` steps; remembers what happened to it."""
+
+    story: list[str]
+
+    def setup(self, config: dict[str, Any]) -> None:
+        self.end = config.get("end", 100)
+        self.story = config.get("story", [])
+        self.value = 0
+
+    def step(self) -> dict[str, float] | None:
+        if self.value >= self.end:
+            return None
+        CLOCK.sleep(1.0)
+        self.value += 1
+        return {"loss": 1.0 / self.value, "before": self.step_number}
+
+    def save(self, folder: Path) -> None:
+        (folder / "value").write_text(str(self.value))
+
+    def load(self, folder: Path) -> None:
+        self.value = int((folder / "value").read_text())
+
+    def cleanup(self) -> None:
+        self.story.append("cleaned up")
+
+
+MakeRunner = Callable[..., Runner]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> MakeRunner:
+    def make(target: Any = Counter, **options: Any) -> Runner:
+        options = {"metrics": ("loss",), **options}
+        return Runner(HostSpec(Here(target), str(tmp_path), **options), CLOCK, "node1")
+
+    return make
+
+
+def start(trial: str = "t000001", run_to: int = UNBOUNDED, **changes: Any) -> Start:
+    return Start(trial, 1, "s1", {}, 7, 0, None, run_to, WHY)._replace(**changes)
+
+
+def steps(events: list[Any]) -> list[int]:
+    return [s for e in events if isinstance(e, Reported) for s in e.steps]
+
+
+def kinds(events: list[Any]) -> list[str]:
+    return [type(e).__name__ for e in events]
+
+
+def test_runs_to_the_grant_and_goes_on_when_told(make: MakeRunner) -> None:
+    runner = make()
+    first = runner.exchange([start(run_to=3)], 60)
+    assert kinds(first) == ["Started", "Reported"]
+    assert first[0] == Started(0.0, "t000001", 1, 0, "s1", "node1", 0.0)
+    assert first[1].elapsed_s == [1.0, 2.0, 3.0]
+    assert first[1].metrics["before"] == [0, 1, 2]
+    assert runner.exchange([], 60) == []
+    CLOCK.sleep(100)  # waiting hot is not training time
+    more = runner.exchange([RunTo("t000001", 1, "s1", 5, WHY)], 60)
+    assert steps(more) == [4, 5]
+    assert more[0].elapsed_s == [4.0, 5.0]
+
+
+def test_returns_when_the_budget_is_spent(make: MakeRunner) -> None:
+    runner = make()
+    assert steps(runner.exchange([start()], 2.5)) == [1, 2, 3]
+    assert steps(runner.exchange([], 2.5)) == [4, 5, 6]
+
+
+def test_ends_when_nothing_is_left(make: MakeRunner) -> None:
+    events = make().exchange([start(config={"end": 2})], 60)
+    assert kinds(events) == ["Started", "Reported", "Ended"]
+    assert events[-1] == Ended(0.0, "t000001", 1, 2)
+
+
+def test_what_leaves_is_cleaned_up_and_forgotten(make: MakeRunner) -> None:
+    made: list[weakref.ref[Trainable]] = []
+
+    class Watched(Counter):
+        def setup(self, config: dict[str, Any]) -> None:
+            super().setup(config)
+            made.append(weakref.ref(self))
+
+    runner, story = make(Watched), list[str]()
+    config = {"story": story, "end": 3}
+    runner.exchange([start(config=config)], 60)
+    runner.exchange([start(config=config, run_to=1), Stop("t000001", 1, "s1", WHY)], 60)
+    runner.exchange([start(config=config, run_to=1), Finish("t000001", 1, "s1", WHY)], 60)
+    runner.exchange([start(config=config, run_to=1), Pause("t000001", 1, "s1", WHY)], 60)
+    gc.collect()
+    assert story == ["cleaned up"] * 4
+    assert [ref() for ref in made] == [None] * 4
+
+
+def test_a_cleanup_that_raises_changes_nothing(make: MakeRunner) -> None:
+    class Untidy(Counter):
+        def cleanup(self) -> None:
+            raise ValueError("no")
+
+    runner = make(Untidy)
+    assert kinds(runner.exchange([start(config={"end": 1})], 60))[-1] == "Ended"
+    assert kinds(runner.exchange([start("t000002", config={"end": 1})], 60))[-1] == "Ended"
+
+
+def test_stop_and_start_in_one_breath(make: MakeRunner) -> None:
+    runner = make()
+    runner.exchange([start(run_to=2)], 60)
+    events = runner.exchange([Stop("t000001", 1, "s1", WHY), start("t000002", 2)], 60)
+    assert {e.trial for e in events} == {"t000002"}
+    assert steps(events) == [1, 2]
+
+
+@pytest.mark.parametrize("attempt", [0, 2])
+def test_commands_for_others_are_ignored(make: MakeRunner, attempt: int) -> None:
+    runner = make()
+    runner.exchange([start(run_to=1)], 60)
+    for other in (Stop, Pause, Finish):
+        assert runner.exchange([other("t000001", attempt, "s1", WHY)], 60) == []
+    assert steps(runner.exchange([RunTo("t000001", 1, "s1", 2, WHY)], 60)) == [2]
+
+
+def test_pause_and_resume_go_on_at_the_step(make: MakeRunner, tmp_path: Path) -> None:
+    runner = make()
+    runner.exchange([start(run_to=3)], 60)
+    (paused,) = runner.exchange([Pause("t000001", 1, "s1", WHY)], 60)
+    assert paused == Paused(0.0, "t000001", 1, 3, "checkpoints/t000001/1-3")
+    verify_checkpoint(tmp_path / str(paused.path))
+    again = start(attempt=2, step=3, checkpoint=paused.path, run_to=5)
+    events = make().exchange([again], 60)
+    assert events[0].step == 3
+    assert steps(events) == [4, 5]
+    assert events[1].metrics == {"loss": [1 / 4, 1 / 5], "before": [3, 4]}
+
+
+def test_a_resumed_trial_that_paused_at_once_names_its_checkpoint(make: MakeRunner) -> None:
+    runner = make()
+    runner.exchange([start(run_to=3)], 60)
+    (first,) = runner.exchange([Pause("t000001", 1, "s1", WHY)], 60)
+    again = start(attempt=2, step=3, checkpoint=first.path)
+    events = runner.exchange([again, Pause("t000001", 2, "s1", WHY)], 60)
+    assert events[-1] == Paused(0.0, "t000001", 2, 3, first.path)
+
+
+def test_finish_saves_unless_that_step_is_saved(make: MakeRunner) -> None:
+    runner = make(every_steps=2)
+    first = runner.exchange([start(run_to=2)], 60)
+    assert kinds(first) == ["Started", "Reported", "Checkpointed"]
+    assert runner.exchange([Finish("t000001", 1, "s1", WHY)], 60) == []
+    runner.exchange([start("t000002", 3)], 60)
+    (last,) = runner.exchange([Finish("t000002", 1, "s1", WHY)], 60)
+    assert last == Checkpointed(0.0, "t000002", 1, 3, "checkpoints/t000002/1-3")
+
+
+def test_checkpoints_come_by_steps_after_their_reports(make: MakeRunner) -> None:
+    events = make(every_steps=2).exchange([start(run_to=5)], 60)
+    told = [(type(e).__name__, getattr(e, "steps", None) or e.step) for e in events[1:]]
+    assert told == [
+        ("Reported", [1, 2]), ("Checkpointed", 2), ("Reported", [3, 4]), ("Checkpointed", 4),
+        ("Reported", [5]),
+    ]  # fmt: skip
+
+
+def test_checkpoints_come_by_age(make: MakeRunner) -> None:
+    events = make(every_s=2.5).exchange([start(run_to=7)], 60)
+    assert [e.step for e in events if isinstance(e, Checkpointed)] == [3, 6]
+
+
+def test_code_that_cannot_save_is_not_asked_to(make: MakeRunner) -> None:
+    def train(config: dict[str, Any]) -> Iterator[dict[str, float]]:
+        while True:
+            yield {"loss": 0.5}
+
+    runner = make(train, every_steps=1)
+    assert kinds(runner.exchange([start(run_to=3)], 60)) == ["Started", "Reported"]
+    assert runner.exchange([Pause("t000001", 1, "s1", WHY)], 60) == [
+        Paused(0.0, "t000001", 1, 3, None)
+    ]
+    runner.exchange([start(run_to=3)], 60)
+    assert runner.exchange([Finish("t000001", 1, "s1", WHY)], 60) == []
+
+
+class OutOfMemoryError(RuntimeError): ...
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "message"),
+    [
+        (ValueError("no good"), ErrorClass.ERROR, "ValueError: no good"),
+        (SystemExit(3), ErrorClass.ERROR, "SystemExit: 3"),
+        (StopIteration(), ErrorClass.ERROR, "StopIteration"),
+        (MemoryError(), ErrorClass.OOM, "MemoryError"),
+        (OutOfMemoryError("CUDA"), ErrorClass.OOM, "OutOfMemoryError: CUDA"),
+        (RuntimeError("CUDA out of memory. Tried"), ErrorClass.OOM, "RuntimeError: CUDA out of"),
+    ],
+)
+@pytest.mark.parametrize("where", ["setup", "step"])
+def test_what_the_code_raises_is_told(
+    make: MakeRunner, error: BaseException, kind: ErrorClass, message: str, where: str
+) -> None:
+    class Raising(Counter):
+        def setup(self, config: dict[str, Any]) -> None:
+            super().setup(config)
+            if where == "setup":
+                raise error
+
+        def step(self) -> dict[str, float] | None:
+            if self.value == 2:
+                raise error
+            return super().step()
+
+    events = make(Raising).exchange([start()], 60)
+    assert isinstance(events[-1], Failed)
+    assert events[-1].error == kind
+    assert events[-1].message.startswith(message)
+    assert "in step" in events[-1].traceback or "in setup" in events[-1].traceback
+    assert steps(events) == ([1, 2] if where == "step" else [])
+
+
+def test_ctrl_c_is_not_the_trials_failure(make: MakeRunner) -> None:
+    def train(config: dict[str, Any]) -> dict[str, float]:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make(train).exchange([start()], 60)
+
+
+def test_long_messages_are_cut(make: MakeRunner) -> None:
+    def train(config: dict[str, Any]) -> dict[str, float]:
+        raise ValueError("x" * 1_000_000 + "\ud800 the end")
+
+    failed = make(train).exchange([start()], 60)[-1]
+    assert isinstance(failed, Failed)
+    assert len(failed.message) <= 2000
+    assert len(failed.traceback) <= 20_000
+    assert failed.message.endswith("the end")
+    assert failed.message.startswith("ValueError: xxx")
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([], "the training ended without any report; .* with loss once per step"),
+        ([{"los": 1.0}], "lacks metric 'loss' .did you mean 'los'.*; it has: los"),
+        ([{}], "lacks metric 'loss'; it has: nothing"),
+        ([None], "yielded nothing; yield a dict"),
+        ([0.5], "of type float; report for example"),
+        ([{"loss": object()}], "metric 'loss' is of type object"),
+    ],
+)
+def test_reports_that_cannot_be_used_are_told(
+    make: MakeRunner, rows: list[Any], message: str
+) -> None:
+    def train(config: dict[str, Any]) -> Iterator[Any]:
+        yield from rows
+
+    failed = make(train).exchange([start()], 60)[-1]
+    assert isinstance(failed, Failed)
+    assert failed.error == ErrorClass.REPORT
+    with pytest.raises(AssertionError, match=message):
+        raise AssertionError(failed.message)
+
+
+def test_a_metric_may_be_missing_later_and_others_may_come(make: MakeRunner) -> None:
+    def train(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        yield {"loss": 1.0}
+        yield {"accuracy": 0.5}
+        yield {"loss": 0.5, "accuracy": 0.75}
+
+    (report,) = (e for e in make(train).exchange([start()], 60) if isinstance(e, Reported))
+    assert report.metrics == {"loss": [1.0, None, 0.5], "accuracy": [None, 0.5, 0.75]}
+
+
+def test_too_many_names_end_the_trial(make: MakeRunner) -> None:
+    def train(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        for number in range(2000):
+            yield {"loss": 1.0, f"m{number}": 0.0}
+
+    events = make(train).exchange([start()], 60)
+    assert isinstance(events[-1], Failed)
+    assert "more than 1,000" in events[-1].message
+    assert steps(events) == list(range(1, 1000))
+
+
+def test_a_resumed_trial_may_have_nothing_left(make: MakeRunner) -> None:
+    runner = make()
+    runner.exchange([start(config={"end": 2}, run_to=2)], 60)
+    (paused,) = runner.exchange([Pause("t000001", 1, "s1", WHY)], 60)
+    again = start(attempt=2, step=2, checkpoint=paused.path, config={"end": 2})
+    assert kinds(runner.exchange([again], 60)) == ["Started", "Ended"]
+
+
+def test_saving_that_raises_is_a_checkpoint_failure(make: MakeRunner) -> None:
+    class Unsaved(Counter):
+        def save(self, folder: Path) -> None:
+            raise ValueError("disk full")
+
+    runner = make(Unsaved)
+    runner.exchange([start(run_to=1)], 60)
+    (failed,) = runner.exchange([Pause("t000001", 1, "s1", WHY)], 60)
+    assert (failed.error, failed.message) == ("checkpoint", "saving raised ValueError: disk full")
+
+
+@pytest.mark.parametrize("damage", ["value", "_COMPLETE.json"])
+def test_a_damaged_checkpoint_is_not_loaded(make: MakeRunner, tmp_path: Path, damage: str) -> None:
+    runner = make()
+    runner.exchange([start(run_to=1)], 60)
+    (paused,) = runner.exchange([Pause("t000001", 1, "s1", WHY)], 60)
+    (tmp_path / str(paused.path) / damage).unlink()
+    again = start(attempt=2, step=1, checkpoint=paused.path)
+    (failed,) = runner.exchange([again], 60)
+    assert (type(failed), failed.error) == (Failed, "checkpoint")
+
+
+def test_a_function_is_told_of_its_trial_and_restores(make: MakeRunner) -> None:
+    seen: list[Any] = []
+
+    def train(config: dict[str, Any], trial: TrialContext) -> Iterator[dict[str, int]]:
+        step = trial.step
+        seen.append((trial.id, trial.seed, trial.attempt, trial.step, trial.checkpoint is None))
+        trial.on_save(lambda folder: (folder / "step").write_text(str(step)) and None)
+        if trial.checkpoint is not None:
+            assert (trial.checkpoint / "step").read_text() == str(step)
+        try:
+            while True:
+                step += 1
+                yield {"loss": step}
+        finally:
+            seen.append(f"left at {step}")
+
+    runner = make(train)
+    runner.exchange([start(run_to=2)], 60)
+    (paused,) = runner.exchange([Pause("t000001", 1, "s1", WHY)], 60)
+    events = runner.exchange([start(attempt=2, step=2, checkpoint=paused.path, run_to=3)], 60)
+    assert steps(events) == [3]
+    assert seen == [
+        ("t000001", 7, 1, 0, True), "left at 2", ("t000001", 7, 2, 2, False)
+    ]  # fmt: skip
+
+
+def test_what_a_function_returns_is_its_last_report(make: MakeRunner) -> None:
+    def train(config: dict[str, Any]) -> Iterator[dict[str, float]]:
+        yield {"loss": 2.0}
+        return {"loss": 1.0}
+
+    events = make(train).exchange([start()], 60)
+    assert kinds(events) == ["Started", "Reported", "Ended"]
+    assert events[1].metrics == {"loss": [2.0, 1.0]}
+
+
+def test_users_see_a_nested_config(make: MakeRunner) -> None:
+    seen: list[Any] = []
+
+    def train(config: dict[str, Any]) -> dict[str, float]:
+        seen.append(config)
+        return {"loss": 0.0}
+
+    make(train).exchange([start(config={"lr": 0.1, "net/width": 3})], 60)
+    assert seen == [{"lr": 0.1, "net": {"width": 3}}]

@@ -1,0 +1,45 @@
+"""The process that hosts a runner on Ray; `cluster.ray_pool` makes an actor of the class."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import socket
+from typing import Any
+
+from raysweep.trainables.runner import HostSpec, Runner
+from raysweep.trials.clock import SystemClock
+
+
+class TrialActor:
+    """One slot's process.
+
+    Commands and events travel as pickled bytes: Ray passes bytes on as they are, while plain
+    objects go through its slower serializer, and both ends are raysweep.
+    """
+
+    def __init__(self, spec: HostSpec):
+        import ray
+
+        self._budget_s = spec.report_batch_s
+        node_id = ray.get_runtime_context().get_node_id()
+        self._node = f"{socket.gethostname()}:{node_id[:8]}"
+        self._runner = Runner(spec, SystemClock(), self._node)
+
+    def describe(self) -> dict[str, Any]:
+        """Where the process runs: `node` (host and the beginning of Ray's id), `pid`, `device`.
+
+        `device` lists the indices of its accelerators on the node, "" if it has none.
+        """
+        import ray
+
+        return {
+            "node": self._node,
+            "pid": os.getpid(),
+            "device": ",".join(str(gpu) for gpu in ray.get_gpu_ids()),
+        }
+
+    def exchange(self, commands: bytes) -> bytes:
+        """Carry out a pickled list of pool actions; gives the pickled list of events."""
+        events = self._runner.exchange(pickle.loads(commands), self._budget_s)
+        return pickle.dumps(events, pickle.HIGHEST_PROTOCOL)

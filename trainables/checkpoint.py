@@ -1,0 +1,188 @@
+"""Checkpoints on disk: complete or absent, never in between.
+
+A checkpoint is the folder `checkpoints/<trial>/<attempt>-<step>` of the sweep. It is written under
+a name ending in `.tmp`, gets a marker with the size and SHA-256 of each file, is fsynced and only
+then renamed, so that a folder with its final name is whole whatever was killed when.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from raysweep.trials.errors import CheckpointError
+from raysweep.trials.trial import TrialId
+
+FOLDER = "checkpoints"
+MARKER = "_COMPLETE.json"
+_FORMAT = 1
+_TRIAL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
+_NAME = re.compile(r"\d+-\d+(\.tmp)?")
+
+
+def write_checkpoint(
+    sweep: Path, trial: TrialId, attempt: int, step: int, save: Callable[[Path], None]
+) -> str:
+    """Let `save(folder)` fill a new checkpoint; gives its path relative to `sweep`.
+
+    Raises:
+        CheckpointError: `trial` is no trial's id, or the files cannot be written. What `save`
+            itself raises passes through; nothing is left behind by it.
+    """
+    if not _TRIAL.fullmatch(trial):
+        raise CheckpointError(f"{trial!r} is no trial id; ids are letters, digits, '_' and '-'")
+    final = sweep / FOLDER / trial / f"{attempt}-{step}"
+    temporary = final.with_name(final.name + ".tmp")
+    _remove(temporary)
+    temporary.mkdir(parents=True)
+    try:
+        save(temporary)
+        _complete(temporary, attempt, step)
+        _remove(final)  # an orphan of a driver that died before it heard of it
+        temporary.rename(final)
+        _fsync(final.parent)
+    except OSError as error:
+        _remove(temporary)
+        raise CheckpointError(
+            f"checkpoint {final} cannot be written: {error}; free space, or give another storage"
+        ) from error
+    except BaseException:
+        _remove(temporary)
+        raise
+    return f"{FOLDER}/{trial}/{final.name}"
+
+
+def verify_checkpoint(folder: Path) -> None:
+    """Check that a checkpoint holds exactly the files it was completed with.
+
+    Raises:
+        CheckpointError: saying which file is missing, extra or different.
+    """
+    files = _read_marker(folder)
+    found = {path.relative_to(folder).as_posix(): path for path in _files(folder)}
+    if missing := sorted(files.keys() - found.keys()):
+        raise CheckpointError(f"checkpoint {folder} lacks {missing[0]}")
+    if extra := sorted(found.keys() - files.keys()):
+        raise CheckpointError(f"checkpoint {folder} holds {extra[0]}, which was never saved")
+    for name, path in found.items():
+        size, digest = files[name]
+        if path.stat().st_size != size:
+            raise CheckpointError(
+                f"checkpoint {folder}: {name} has {path.stat().st_size} bytes instead of {size}"
+            )
+        if _sha256(path) != digest:
+            raise CheckpointError(f"checkpoint {folder}: {name} does not match its SHA-256")
+
+
+def delete_checkpoint(sweep: Path, path: str) -> None:
+    """Delete the checkpoint at `path` (as events carry it); one that is gone is fine.
+
+    Raises:
+        CheckpointError: `path` is not that of a checkpoint of this sweep, or leads there through
+            a symbolic link.
+    """
+    parts = path.split("/")
+    shaped = len(parts) == 3 and parts[0] == FOLDER
+    if not (shaped and _TRIAL.fullmatch(parts[1]) and _NAME.fullmatch(parts[2])):
+        raise CheckpointError(
+            f"refusing to delete {path!r}: a checkpoint's path is {FOLDER}/<trial>/<attempt>-<step>"
+        )
+    here = sweep
+    for part in parts:
+        here = here / part
+        if here.is_symlink():
+            raise CheckpointError(f"refusing to delete {path!r}: {here} is a symbolic link")
+    _remove(here)
+
+
+def save_torch(obj: Any, path: Path) -> None:
+    """`torch.save` of tensors and plain data, such as a dict of state dicts."""
+    import torch
+
+    torch.save(obj, path)
+
+
+def load_torch(path: Path, device: str = "cpu") -> Any:
+    """`torch.load` that runs no code: tensors and plain data only.
+
+    Raises:
+        CheckpointError: the file holds other objects, or is damaged.
+    """
+    import pickle
+
+    import torch
+
+    try:
+        return torch.load(path, map_location=device, weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise CheckpointError(
+            f"{path} cannot be loaded: {str(error)[:500]}; save state dicts and plain data only"
+        ) from error
+
+
+def _complete(folder: Path, attempt: int, step: int) -> None:
+    """Write the marker and bring everything to the disk."""
+    files: dict[str, Any] = {}
+    for path in _files(folder):
+        files[path.relative_to(folder).as_posix()] = [path.stat().st_size, _sha256(path)]
+        _fsync(path)
+    marker = {"format": _FORMAT, "attempt": attempt, "step": step, "files": files}
+    with (folder / MARKER).open("w", encoding="utf-8") as out:
+        json.dump(marker, out)
+        out.flush()
+        os.fsync(out.fileno())
+    for parent in {path.parent for path in _files(folder)} | {folder}:
+        _fsync(parent)
+
+
+def _read_marker(folder: Path) -> dict[str, tuple[int, str]]:
+    try:
+        marker = json.loads((folder / MARKER).read_text(encoding="utf-8"))
+        version, files = marker["format"], marker["files"]
+    except FileNotFoundError as error:
+        raise CheckpointError(f"checkpoint {folder} has no {MARKER}: it was never completed") from (
+            error
+        )
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise CheckpointError(f"checkpoint {folder}: {MARKER} cannot be read: {error}") from error
+    if version != _FORMAT:
+        raise CheckpointError(
+            f"checkpoint {folder} has format {version}, this raysweep reads {_FORMAT}; update it"
+        )
+    return {name: (size, digest) for name, (size, digest) in files.items()}
+
+
+def _files(folder: Path) -> list[Path]:
+    """Every file below, without the marker; a link or device is refused, it might lead outside."""
+    found = []
+    for path in sorted(folder.rglob("*")):
+        if path.is_symlink() or not (path.is_file() or path.is_dir()):
+            raise CheckpointError(f"checkpoint {folder} holds {path.name}, which is no plain file")
+        if path.is_file() and path != folder / MARKER:
+            found.append(path)
+    return found
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _fsync(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder that may not be there; `rmtree` follows no links."""
+    if folder.is_dir():
+        shutil.rmtree(folder)

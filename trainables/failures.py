@@ -1,0 +1,76 @@
+"""Turns what the training code raised into an event: type, message and traceback as text."""
+
+from __future__ import annotations
+
+import traceback
+
+from raysweep.trials.errors import CheckpointError, RaysweepError, ReportError
+from raysweep.trials.events import ErrorClass, Failed
+from raysweep.trials.trial import TrialId
+
+MESSAGE_CHARS = 2_000
+TRACEBACK_CHARS = 20_000
+
+
+def failed(trial: TrialId, attempt: int, error: BaseException) -> Failed:
+    """The failure of an attempt; no text in it is longer than the journal should carry."""
+    return Failed(
+        0.0,
+        trial,
+        attempt,
+        error_class(error).value,
+        _shorten(_message(error), MESSAGE_CHARS),
+        _shorten(_traceback(error), TRACEBACK_CHARS),
+    )
+
+
+def error_class(error: BaseException) -> ErrorClass:
+    """What kind of failure an exception is; running out of memory shows through its wrappers."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if _is_out_of_memory(cause):
+            return ErrorClass.OOM
+        cause = cause.__cause__
+    if isinstance(error, ReportError):
+        return ErrorClass.REPORT
+    if isinstance(error, CheckpointError):
+        return ErrorClass.CHECKPOINT
+    return ErrorClass.ERROR
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, RuntimeError) and "CUDA out of memory" in _text(error)
+
+
+def _message(error: BaseException) -> str:
+    """The exception's own words; those of raysweep's errors need no type in front of them."""
+    text = _text(error)
+    if isinstance(error, RaysweepError):
+        return text
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:
+        return "(its message cannot be shown: __str__ raised)"
+
+
+def _traceback(error: BaseException) -> str:
+    try:
+        return "".join(traceback.format_exception(error))
+    except Exception:
+        return "".join(traceback.format_tb(error.__traceback__))
+
+
+def _shorten(text: str, chars: int) -> str:
+    """At most `chars` characters: the beginning and the end, which say most."""
+    text = text.encode("utf-8", "replace").decode()
+    if len(text) <= chars:
+        return text
+    cut = f"\n... {len(text) - chars:,} characters left out ...\n"
+    head = (chars - len(cut)) // 3
+    return text[:head] + cut + text[head + len(cut) - chars :]

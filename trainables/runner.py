@@ -1,0 +1,285 @@
+"""Runs one trial after another in this process, step by step, up to what each was granted."""
+
+from __future__ import annotations
+
+import difflib
+import gc
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from raysweep.trainables.base import Factory, Trainable
+from raysweep.trainables.batch import Batch
+from raysweep.trainables.checkpoint import verify_checkpoint, write_checkpoint
+from raysweep.trainables.failures import failed
+from raysweep.trainables.load import Code
+from raysweep.trainables.values import clean, nested
+from raysweep.trials.actions import Finish, Pause, PoolAction, RunTo, Start, Stop
+from raysweep.trials.clock import Clock
+from raysweep.trials.errors import CheckpointError, ReportError
+from raysweep.trials.events import Checkpointed, Ended, Event, Paused, Started
+from raysweep.trials.trial import TrialId
+
+_USERS_ERRORS = (Exception, SystemExit, GeneratorExit)
+"""What training code may raise to end its trial; KeyboardInterrupt is meant for the process."""
+_MAX_REPORTS = 2_000
+"""Reports per exchange, so that a trial without work floods nobody's memory."""
+
+
+class HostSpec(NamedTuple):
+    """What a process needs to know to run a sweep's trials.
+
+    Attributes:
+        code: the training code.
+        sweep: the sweep's directory, below which checkpoints go.
+        metrics: names that the first report of a trial must have.
+        every_s: write a checkpoint when the last one is older than this; None: never.
+        every_steps: write a checkpoint at each multiple of this many steps; None: never.
+        report_batch_s: how long reports are gathered before they are sent.
+    """
+
+    code: Code
+    sweep: str
+    metrics: tuple[str, ...]
+    every_s: float | None = None
+    every_steps: int | None = None
+    report_batch_s: float = 0.2
+
+
+class _Hosted:
+    """The trial that the process runs at present."""
+
+    __slots__ = (
+        "attempt", "batch", "came_from", "elapsed_s", "run_to", "saved", "saved_at_s", "step",
+        "trainable", "trial",
+    )  # fmt: skip
+
+    def __init__(self, start: Start, trainable: Trainable, now_s: float):
+        self.trial: TrialId = start.trial
+        self.attempt = start.attempt
+        self.trainable = trainable
+        self.step = self.came_from = start.step
+        self.run_to = start.run_to
+        self.elapsed_s = 0.0
+        self.saved: tuple[int, str | None] = (start.step, start.checkpoint)
+        self.saved_at_s = now_s
+        self.batch = Batch()
+
+
+class Runner:
+    """Carries out actions on trials, one trial at a time, in the thread that calls it.
+
+    Args:
+        spec: what to run and where checkpoints go.
+        clock: for training time and for the age of checkpoints.
+        node: the node's name as `Started` reports it.
+    """
+
+    def __init__(self, spec: HostSpec, clock: Clock, node: str = ""):
+        self._spec = spec
+        self._sweep = Path(spec.sweep)
+        self._clock = clock
+        self._node = node
+        self._factory: Factory | None = None
+        self._hosted: _Hosted | None = None
+        self._events: list[Event] = []
+
+    def exchange(self, commands: Sequence[PoolAction], budget_s: float) -> list[Event]:
+        """Carry out `commands` in order, then train until the grant, the end or `budget_s`.
+
+        At its grant a trial stays as it is, in memory, until the next command. A command for a
+        trial that is not hosted here is ignored. Events carry `at=0.0`; who receives them knows
+        the time. Nothing that the training code raises leaves this method but KeyboardInterrupt.
+        """
+        deadline_s = self._clock.now() + budget_s
+        for command in commands:
+            self._carry_out(command)
+        if self._hosted is not None and self._hosted.step < self._hosted.run_to:
+            self._train(self._hosted, deadline_s)
+        events, self._events = self._events, []
+        return events
+
+    def _carry_out(self, command: PoolAction) -> None:
+        if isinstance(command, Start):
+            self._start(command)
+            return
+        hosted = self._hosted
+        if hosted is None or (hosted.trial, hosted.attempt) != (command.trial, command.attempt):
+            return
+        if isinstance(command, RunTo):
+            hosted.run_to = max(hosted.run_to, command.step)
+        elif isinstance(command, Stop):
+            self._drop()
+        else:
+            self._save_and_drop(hosted, command)
+
+    def _start(self, start: Start) -> None:
+        self._drop()
+        began_s = self._clock.now()
+        try:
+            self._hosted = self._set_up(start)
+        except _USERS_ERRORS as error:
+            self._events.append(failed(start.trial, start.attempt, error))
+            return
+        setup_s = self._clock.now() - began_s
+        self._events.append(
+            Started(0.0, start.trial, start.attempt, start.step, start.slot, self._node, setup_s)
+        )
+
+    def _set_up(self, start: Start) -> _Hosted:
+        if self._factory is None:
+            self._factory = self._spec.code.load()
+        trainable = self._factory()
+        trainable.trial_id = start.trial
+        trainable.seed = start.seed
+        trainable.attempt = start.attempt
+        trainable.step_number = start.step
+        try:
+            trainable.setup(nested(start.config))
+            if start.checkpoint is not None:
+                _restore(trainable, self._sweep / start.checkpoint)
+        except BaseException:
+            _quietly_clean_up(trainable)
+            raise
+        return _Hosted(start, trainable, self._clock.now())
+
+    def _train(self, hosted: _Hosted, deadline_s: float) -> None:
+        """Step until the grant, the end of the training, a failure, the deadline or enough reports."""
+        try:
+            ended = self._steps(hosted, deadline_s)
+        except _USERS_ERRORS as error:
+            self._fail(hosted, error)
+            return
+        self._send(hosted)
+        if ended:
+            self._events.append(Ended(0.0, hosted.trial, hosted.attempt, hosted.step))
+            self._drop()
+
+    def _steps(self, hosted: _Hosted, deadline_s: float) -> bool:
+        """The hot loop. True when nothing is left to train."""
+        now, trainable, add = self._clock.now, hosted.trainable, hosted.batch.add
+        saves = self._spec.every_s is not None or self._spec.every_steps is not None
+        before_s = now()
+        run_to = min(hosted.run_to, hosted.step + _MAX_REPORTS)
+        while hosted.step < run_to and before_s < deadline_s:
+            report = trainable.step()
+            after_s = now()
+            hosted.elapsed_s += after_s - before_s
+            if report is None:
+                self._check_reported(hosted)
+                return True
+            row = clean(report)
+            if hosted.step == hosted.came_from:
+                self._check_metrics(row)
+            step = hosted.step + 1
+            add(step, hosted.elapsed_s, row)
+            trainable.step_number = hosted.step = step
+            before_s = after_s
+            if saves and self._save_is_due(hosted, after_s):
+                self._checkpoint(hosted)
+                before_s = now()
+        return False
+
+    def _check_reported(self, hosted: _Hosted) -> None:
+        if hosted.step == 0:
+            wanted = ", ".join(self._spec.metrics) or "at least one metric"
+            raise ReportError(
+                "the training ended without any report; yield (or return from step) a dict of "
+                f"metrics with {wanted} once per step"
+            )
+
+    def _check_metrics(self, row: Mapping[str, Any]) -> None:
+        missing = [name for name in self._spec.metrics if name not in row]
+        if not missing:
+            return
+        near = difflib.get_close_matches(missing[0], row, n=1)
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        reported = ", ".join(sorted(row))[:1000] or "nothing"
+        raise ReportError(
+            f"the first report lacks metric {missing[0]!r}{hint}; it has: {reported}. Report it, "
+            "or name another one as the sweep's metric"
+        )
+
+    def _save_is_due(self, hosted: _Hosted, now_s: float) -> bool:
+        every_s, every_steps = self._spec.every_s, self._spec.every_steps
+        due = (every_steps is not None and hosted.step % every_steps == 0) or (
+            every_s is not None and now_s - hosted.saved_at_s >= every_s
+        )
+        return due and hosted.trainable.can_save
+
+    def _checkpoint(self, hosted: _Hosted) -> None:
+        """Write a checkpoint of the present step and tell of it after the reports up to it."""
+        self._send(hosted)
+        path = self._save(hosted)
+        self._events.append(Checkpointed(0.0, hosted.trial, hosted.attempt, hosted.step, path))
+
+    def _save(self, hosted: _Hosted) -> str:
+        try:
+            path = write_checkpoint(
+                self._sweep, hosted.trial, hosted.attempt, hosted.step, hosted.trainable.save
+            )
+        except CheckpointError:
+            raise
+        except _USERS_ERRORS as error:
+            raise CheckpointError(f"saving raised {type(error).__name__}: {error}") from error
+        hosted.saved = (hosted.step, path)
+        hosted.saved_at_s = self._clock.now()
+        return path
+
+    def _save_and_drop(self, hosted: _Hosted, command: Pause | Finish) -> None:
+        """Yield the slot with a checkpoint of the present step, new unless there is one already."""
+        step, path = hosted.saved
+        fresh = step != hosted.step
+        try:
+            if fresh:
+                path = self._save(hosted) if hosted.trainable.can_save else None
+        except CheckpointError as error:
+            self._fail(hosted, error)
+            return
+        where = (0.0, hosted.trial, hosted.attempt, hosted.step)
+        if isinstance(command, Pause):
+            self._events.append(Paused(*where, path))
+        elif fresh and path is not None:
+            self._events.append(Checkpointed(*where, path))
+        self._drop()
+
+    def _send(self, hosted: _Hosted) -> None:
+        """Put what was reported since the last time among the events."""
+        reported = hosted.batch.take(hosted.trial, hosted.attempt)
+        if reported is not None:
+            self._events.append(reported)
+
+    def _fail(self, hosted: _Hosted, error: BaseException) -> None:
+        self._send(hosted)
+        self._events.append(failed(hosted.trial, hosted.attempt, error))
+        self._drop()
+
+    def _drop(self) -> None:
+        """Let go of the hosted trial and of the memory that it held on a GPU."""
+        hosted, self._hosted = self._hosted, None
+        if hosted is None:
+            return
+        _quietly_clean_up(hosted.trainable)
+        del hosted
+        torch = sys.modules.get("torch")
+        if torch is not None and torch.cuda.is_initialized():
+            gc.collect()  # cycles may hold tensors; without CUDA memory to win it is too slow
+            torch.cuda.empty_cache()
+
+
+def _restore(trainable: Trainable, folder: Path) -> None:
+    verify_checkpoint(folder)
+    try:
+        trainable.load(folder)
+    except CheckpointError:
+        raise
+    except _USERS_ERRORS as error:
+        raise CheckpointError(f"loading {folder} raised {type(error).__name__}: {error}") from error
+
+
+def _quietly_clean_up(trainable: Trainable) -> None:
+    try:
+        trainable.cleanup()
+    except _USERS_ERRORS:
+        return  # the trial has ended; how it tidies up changes nothing about its result
