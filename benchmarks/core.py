@@ -54,11 +54,13 @@ class _Counter:
         self.trained_s = 0.0
         self.steady: tuple[float, float] | None = None
         self._left = trials
+        self._before: dict[str, float] = {}
 
     def __call__(self, event: Event, verdicts: Sequence[Verdict]) -> None:
         self.events += 1
-        if isinstance(event, Reported):
-            self.trained_s += event.elapsed_s[-1]
+        if isinstance(event, Reported):  # each trial has one attempt, each batch one step
+            self.trained_s += event.elapsed_s[-1] - self._before.get(event.trial, 0.0)
+            self._before[event.trial] = event.elapsed_s[-1]
         for verdict in verdicts:
             if verdict.verb == "start":
                 self._left -= 1

@@ -40,7 +40,7 @@ class Machine(NamedTuple):
 
     A trial's step takes lognormal time: median `step_s`, times its slot's factor, which is 1, or
     `straggler_factor` for a `straggler_share` of the slots. `ends_at` is the step at which the
-    training code itself has nothing more to train.
+    training code itself has nothing more to train, `raises_at` one that it fails to take.
     """
 
     workers: int = 4
@@ -56,17 +56,18 @@ class Machine(NamedTuple):
     crash_rate: float = 0.0
     loss_rate: float = 0.0
     ends_at: int = UNBOUNDED
+    raises_at: int | None = None
     can_save: bool = True
 
 
 class _Run:
     """One attempt on one slot. `gone` once nothing of it may be heard any more."""
 
-    __slots__ = ("gone", "hot", "pausing", "run_to", "start", "step", "stream")
+    __slots__ = ("elapsed_s", "gone", "hot", "pausing", "run_to", "start", "step", "stream")
 
     def __init__(self, start: actions.Start, stream: Stream) -> None:
         self.start, self.stream = start, stream
-        self.step, self.run_to = start.step, start.run_to
+        self.step, self.run_to, self.elapsed_s = start.step, start.run_to, 0.0
         self.hot = self.pausing = self.gone = False
 
 
@@ -197,22 +198,29 @@ class SimulatedPool:
         if run.step >= limit:
             return self._later(moment, None, run)
         machine, factor = self._machine, self._slots[run.start.slot][0]
-        begun = moment
+        begun, failure = moment, None
         steps: list[int] = []
         elapsed: list[float] = []
         while run.step < limit and (not steps or moment - begun < machine.batch_s):
-            moment += run.stream.lognormal(machine.step_s * factor, machine.step_sigma)
+            step_s = run.stream.lognormal(machine.step_s * factor, machine.step_sigma)
+            moment += step_s
             if failure := self._failure(run):
-                return self._fail(run, moment, failure)
+                break
             run.step += 1
+            run.elapsed_s += step_s
             steps.append(run.step)
-            elapsed.append(moment - begun)
-        trial, attempt, config = run.start.trial, run.start.attempt, run.start.config
-        rows = [self._curve(config, run.start.seed, step) for step in steps]
-        columns = {name: [row.get(name) for row in rows] for name in rows[0]}
-        report = Reported(moment, trial, attempt, steps, elapsed, columns)
-        self._later(moment, report, run)
+            elapsed.append(run.elapsed_s)
+        if steps and failure in (None, ErrorClass.ERROR):  # what a dead process held is lost
+            self._later(moment, self._report(run, moment, steps, elapsed), run)
+        if failure:
+            return self._fail(run, moment, failure)
         return self._later(moment, None, run)
+
+    def _report(self, run: _Run, moment: float, steps: list[int], elapsed: list[float]) -> Reported:
+        start = run.start
+        rows = [self._curve(start.config, start.seed, step) for step in steps]
+        columns = {name: [row.get(name) for row in rows] for name in rows[0]}
+        return Reported(moment, start.trial, start.attempt, steps, elapsed, columns)
 
     def _stepped(self, run: _Run, moment: float) -> Event | None:
         """A batch is over: end, save, wait hot, or go on."""
@@ -258,6 +266,8 @@ class SimulatedPool:
 
     def _failure(self, run: _Run) -> ErrorClass | None:
         machine = self._machine
+        if run.step + 1 == machine.raises_at:
+            return ErrorClass.ERROR
         if not (machine.error_rate or machine.crash_rate or machine.loss_rate):
             return None
         draw = run.stream.uniform()

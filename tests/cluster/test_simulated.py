@@ -1,0 +1,94 @@
+"""The simulated pool keeps the contract of all pools, and is the same for the same seed."""
+
+from __future__ import annotations
+
+import pytest
+
+from raysweep.cluster.simulated import Machine, SimulatedPool
+from raysweep.trials.actions import Start
+from raysweep.trials.clock import ManualClock
+from raysweep.trials.decisions import Reason
+from raysweep.trials.errors import RaysweepError
+from raysweep.trials.events import Ended, ErrorClass, Event, Failed, Reported, SlotDown, SlotUp
+from raysweep.trials.trial import UNBOUNDED
+from tests.contracts.pool import Behaviour, MakePool, PoolContract
+
+
+def curve(config: object, seed: int, step: int) -> dict[str, float]:
+    return {"loss": 1.0 / step}
+
+
+class TestContract(PoolContract):
+    @pytest.fixture
+    def make_pool(self) -> MakePool:
+        def make(behaviour: Behaviour) -> SimulatedPool:
+            machine = Machine(
+                workers=2,
+                step_s=0.01,
+                ends_at=UNBOUNDED if behaviour.ends_at is None else behaviour.ends_at,
+                raises_at=behaviour.raises_at,
+                can_save=behaviour.saves,
+            )
+            return SimulatedPool(machine, curve, ManualClock())
+
+        return make
+
+
+def play(machine: Machine, seed: int, trials: int = 6) -> list[Event]:
+    """Run trials of 5 steps, one after the other on whichever slot is named first."""
+    pool = SimulatedPool(machine, curve, ManualClock(), seed)
+    told = pool.poll(10.0)
+    slots = [event.slot for event in told if isinstance(event, SlotUp)]
+    for number in range(trials):
+        start = Start(f"t{number}", 1, slots[0], {}, number, 0, None, 5, Reason("test"))
+        pool.do(start)
+        while not any(_over(event, f"t{number}") for event in told):
+            told += pool.poll(10.0)
+        slots = [e.slot for e in told if isinstance(e, SlotUp)]
+        gone = {e.slot for e in told if isinstance(e, SlotDown)}
+        while not (slots := [slot for slot in slots if slot not in gone]):
+            told += pool.poll(10.0)
+            slots = [e.slot for e in told if isinstance(e, SlotUp)]
+    return told
+
+
+def _over(event: Event, trial: str) -> bool:
+    if isinstance(event, Reported) and event.trial == trial:
+        return event.steps[-1] == 5
+    return isinstance(event, Failed | Ended) and event.trial == trial
+
+
+def test_the_same_seed_gives_the_same_events() -> None:
+    machine = Machine(workers=1, step_sigma=0.5, crash_rate=0.1, error_rate=0.1, slot_start_s=1.0)
+    assert play(machine, 3) == play(machine, 3)
+    assert play(machine, 3) != play(machine, 4)
+
+
+def test_a_crash_takes_its_slot_along_and_a_new_one_comes() -> None:
+    told = play(Machine(workers=1, crash_rate=0.5, slot_start_s=2.0), 1)
+    crash = next(event for event in told if isinstance(event, Failed))
+    down = next(event for event in told if isinstance(event, SlotDown))
+    up = [event for event in told if isinstance(event, SlotUp)][1]
+    assert crash.error == ErrorClass.CRASH
+    assert told.index(crash) < told.index(down) < told.index(up)
+    assert up.at == pytest.approx(down.at + 2.0)
+    assert up.slot != down.slot
+
+
+def test_an_error_of_the_code_leaves_the_slot_alone() -> None:
+    told = play(Machine(workers=1, error_rate=0.5), 1)
+    assert any(isinstance(event, Failed) for event in told)
+    assert not any(isinstance(event, SlotDown) for event in told)
+
+
+def test_stragglers_are_slower_by_their_factor() -> None:
+    slow = play(Machine(workers=1, straggler_share=1.0, straggler_factor=4.0), 0, trials=1)
+    fast = play(Machine(workers=1), 0, trials=1)
+    assert slow[-1].at == pytest.approx(4 * fast[-1].at)
+
+
+def test_waiting_for_ever_is_refused() -> None:
+    pool = SimulatedPool(Machine(workers=1), curve, ManualClock())
+    pool.poll(1.0)
+    with pytest.raises(RaysweepError, match="waits for ever: nothing is left to happen"):
+        pool.poll(float("inf"))
