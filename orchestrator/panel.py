@@ -40,8 +40,8 @@ def panel(progress: Progress, age_s: float, name: str, metric: str, path: Path) 
     grid.add_row("best", _leader(progress.best, metric))
     grid.add_row("trials", _trials(progress))
     grid.add_row("work", Text(_work(progress, age_s)))
-    for spent in progress.spent(age_s):
-        grid.add_row(_LIMITS[spent.name], _bar(spent))
+    for row, spent in enumerate(progress.spent(age_s)):
+        grid.add_row("" if row else "budget", _bar(spent))
     parts: list[RenderableType] = [grid]
     if rungs := _rungs(progress):
         parts.append(rungs)

@@ -106,7 +106,9 @@ def _standing(row: Mapping[str, Any], metric: str) -> str:
         return text
     text += f" ranks {row['rank']:,} of {row['peers']:,} at rung {row['rung']}"
     cutoff = row["cutoff"]
-    return f"{text}, the cutoff is " + (number(cutoff) if cutoff is not None else "not set yet")
+    return f"{text}, " + (
+        "none is good enough yet" if cutoff is None else f"the cutoff is {number(cutoff)}"
+    )
 
 
 def _limit(row: Mapping[str, Any]) -> str:

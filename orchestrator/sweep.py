@@ -100,7 +100,8 @@ class Sweep:
 
         results = read(path)
         original = SweepSpec.from_dict(results.manifest["spec"], results.manifest.get("folder"))
-        merged = {**_last_changes(results), **(changes or {})}
+        before = results.opened.changes if results.opened else {}
+        merged = {**before, **(changes or {})}
         spec = changed(original, merged)
         sweep = cls(path, spec, _code(spec, train), clock)
         sweep._original, sweep._changes, sweep._take_over = original, merged, take_over
@@ -228,7 +229,7 @@ def _code(spec: SweepSpec, train: Callable[..., Any] | type[Any] | None) -> Code
 
 
 def _check_free(path: Path) -> None:
-    from raysweep.results.layout import is_sweep
+    from raysweep.results.manifest import is_sweep
 
     if is_sweep(path):
         raise StoreFormatError(
@@ -248,15 +249,6 @@ def _check_writable(path: Path) -> None:
             f"{path} cannot be written ({error.strerror}): choose another `storage:`, or mend the "
             f"rights of {folder}"
         ) from None
-
-
-def _last_changes(results: Any) -> dict[str, Any]:
-    """What earlier resumes have changed, as the newest `Opened` of the journal says."""
-    changes: dict[str, Any] = {}
-    for record in results.history():
-        if isinstance(record.event, Opened):
-            changes = record.event.changes
-    return changes
 
 
 def _errors_to_files(path: Path, observe: Observer) -> Observer:

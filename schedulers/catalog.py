@@ -85,7 +85,7 @@ def check_scheduler(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _checked(name: str, option: str, rule: Option, value: Any) -> Any:
-    if value is None and not rule.required:
+    if value is None and rule.default is None and not rule.required:
         return None
     if isinstance(rule.allowed, tuple):
         if value not in rule.allowed:
@@ -114,4 +114,5 @@ def build_scheduler(name: str, options: Mapping[str, Any]) -> Scheduler:
     Raises:
         SpecError: as `check_scheduler`.
     """
-    return SCHEDULERS[name].build(**check_scheduler(name, options))
+    checked = check_scheduler(name, options)
+    return SCHEDULERS[name].build(**checked)

@@ -218,6 +218,16 @@ class SchedulerContract:
         assert scheduler.state() == fresh.state()
         assert scheduler.next_paused() is None
 
+    def test_a_paused_trial_that_ended_is_never_called_back(self) -> None:
+        play = Play(self.make)
+        for number in range(12):
+            trial = play.start()
+            while trial in play.running:
+                play.report(trial, 12.0 - number)  # each better than all before it
+            for paused in list(play.paused):
+                play.kill(paused)
+            assert play.promote() is None
+
     def test_nobody_is_granted_more_than_max_t(self) -> None:
         play = Play(self.make)
         reached = play.tournament([float(n % 7) for n in range(40)])
