@@ -37,6 +37,10 @@ class Spend:
         self.gpu_s = 0.0
         self._gpu = gpu
 
+    def adopt(self, budget: Budget, gpu: float) -> None:
+        """Go by other limits, and another GPU fraction, from now on."""
+        self.budget, self._gpu = budget, gpu
+
     def pass_time(self, at: float, busy: int) -> None:
         """Charge the time since the last event to `busy` slots."""
         if at > self.at:

@@ -95,8 +95,8 @@ def replayed(
         records: everything after that, in order.
     """
     if state.changes:
-        state.rules = rules_of(changed(spec, state.changes))
+        state.adopt(rules_of(changed(spec, state.changes)))
     for record in records:
         if isinstance(record.event, Opened) and record.event.changes != state.changes:
-            state.rules = rules_of(changed(spec, record.event.changes))
+            state.adopt(rules_of(changed(spec, record.event.changes)))
         yield record, state.handle(record.event)

@@ -16,14 +16,14 @@ class Retention:
     """
 
     def __init__(self, keep: int) -> None:
-        self._keep = max(1, keep)
+        self.keep = keep
         self._last_words: dict[TrialId, list[str]] = {}
         # of completed trials whose last checkpoint is still being written: what it will free
 
     def add(self, trial: LiveTrial, step: int, path: str) -> list[str]:
         """`trial` has written a checkpoint."""
         trial.checkpoints.append((step, path))
-        extra = len(trial.checkpoints) - self._keep
+        extra = len(trial.checkpoints) - max(1, self.keep)
         gone = [path for _, path in trial.checkpoints[:extra]] if extra > 0 else []
         del trial.checkpoints[: len(gone)]
         return gone

@@ -95,6 +95,11 @@ class SweepState:
                 self._close_if_done()
         return turn
 
+    def adopt(self, rules: Rules) -> None:
+        """Go by other rules from now on: a resume has changed the spec."""
+        self.rules, self.retention.keep = rules, rules.keep_checkpoints
+        self.spend.adopt(rules.budget, rules.gpu)
+
     def deadline(self) -> float:
         """The sweep's age at which a `Ticked` is due even if nothing else happens."""
         if self.draining:
@@ -314,8 +319,6 @@ class SweepState:
         self._drop(self.retention.end(trial))
         self.advice.end(trial.id, trial.outcome())
 
-    # -- giving slots away ----------------------------------------------------------------------
-
     def _fill(self) -> None:
         """Give free slots to: retries, then promotions, then new trials; ask for more of these."""
         while work := self._next_work():
@@ -355,8 +358,6 @@ class SweepState:
         verb = "start" if trial.attempt == 1 else "resume"
         self._record(trial, verb, why, trial.step, trial.run_to)
         self._do(start)
-
-    # -- coming to rest -------------------------------------------------------------------------
 
     def _drain(self, reason: str, exit_code: int) -> None:
         """Start nothing more; let everything that runs write a checkpoint."""

@@ -156,7 +156,7 @@ class Sweep:
                 state.load(recovered.state)
             for _ in replayed(self._original, state, recovered.records):
                 pass
-        state.rules = rules_of(self.spec)
+        state.adopt(rules_of(self.spec))
         with closing(store):
             yield store, state
 

@@ -1,0 +1,110 @@
+"""What a sweep directory holds, read without changing it: the way in for recovery and readers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from raysweep.results import layout, snapshot, wal
+from raysweep.results.codec import Record, decode
+from raysweep.results.fold import Fold
+from raysweep.results.history import Line, part_lines, read_registry
+from raysweep.results.layout import Part
+from raysweep.results.snapshot import Snapshot
+from raysweep.results.wal import Log
+from raysweep.trials.errors import StoreCorrupt
+
+_TRIES = 5
+
+
+class Image(NamedTuple):
+    """One consistent view of a sweep directory: every record from 1 to `lsn`.
+
+    `parts` cover 1..`compacted`; `snapshot` is the newest usable one, not beyond that; `log` goes
+    on from there. `lines(n)` gives the records from `n` on, wherever they stand.
+    """
+
+    root: Path
+    manifest: Mapping[str, Any]
+    parts: list[Part]
+    compacted: int
+    snapshot: Snapshot | None
+    log: Log
+
+    @property
+    def lsn(self) -> int:
+        """The last record."""
+        return max(self.log.records[-1][0] if self.log.records else 0, self.compacted)
+
+    def lines(self, first: int) -> Iterator[Line]:
+        """The records from LSN `first` on, in order, exact."""
+        start = self.log.records[0][0] if self.log.records else self.lsn + 1
+        if first < start:
+            for line in part_lines(self.root, self.parts, first):
+                if line.record.lsn < start:
+                    yield line
+        for lsn, payload in self.log.records:
+            if lsn >= first:
+                yield Line(decode(payload), payload.decode())
+
+    def fold(self) -> tuple[Fold, list[Record]]:
+        """The tables as of `lsn`, only rows beyond `compacted` waiting in it, and the records
+        that came after the snapshot."""
+        registry = read_registry(self.root)
+        if self.snapshot:
+            lsn, _, extras, _, tables = self.snapshot
+            fold = Fold.of(self.manifest, registry, lsn, tables, extras)
+        else:
+            fold = Fold(self.manifest, registry)
+        records = []
+        for record, payload in self.lines(fold.lsn + 1):
+            fold.apply(*record, payload)
+            records.append(record)
+            if record.lsn == self.compacted:
+                fold.drop_rows()
+        return fold, records
+
+
+def load(root: Path) -> Image:
+    """The directory as it stands, also while a driver writes to it.
+
+    Raises:
+        StoreFormatError: not a sweep directory, or a newer format.
+        StoreCorrupt: records are missing. Damage within the log is left to the caller to judge:
+            it is in `log.damage`.
+    """
+    manifest = layout.read_manifest(root)
+    for attempt in range(_TRIES):
+        try:
+            return _load(root, manifest)
+        except StoreCorrupt:  # a compaction may have swept a file away under our feet
+            if attempt + 1 == _TRIES:
+                raise
+    raise AssertionError("unreachable")
+
+
+def _load(root: Path, manifest: Mapping[str, Any]) -> Image:
+    """First the log, then the snapshot, then the parts: what leaves one is in the next by then."""
+    log = wal.read_log(root)
+    last = log.records[-1][0] if log.records else 0
+    lsns = snapshot.list_lsns(root)
+    newest = snapshot.newest(root, max([last, *lsns]))
+    parts = layout.list_parts(root)
+    compacted = layout.check_contiguous(root, parts)
+    if lsns and lsns[0] > compacted:
+        raise StoreCorrupt(
+            f"{root / layout.REPORTS}: the parts end at LSN {compacted}, but there is a snapshot of "
+            f"LSN {lsns[0]}: the part for {compacted + 1}..{lsns[0]} is missing. Restore it from a copy"
+        )
+    # A part that a running compaction has just added may go beyond the log that we have read.
+    seen = max(last, newest.lsn if newest else 0)
+    while log.records and parts and parts[-1].last > seen:
+        parts.pop()
+    compacted = parts[-1].last if parts else 0
+    if log.records and log.records[0][0] > compacted + 1:
+        raise StoreCorrupt(
+            f"{root / layout.WAL}: the log begins at LSN {log.records[0][0]}, the parts end at "
+            f"{compacted}: {compacted + 1}..{log.records[0][0] - 1} are missing. Restore them from a copy"
+        )
+    return Image(root, manifest, parts, compacted, newest, log)

@@ -1,0 +1,183 @@
+"""Where everything stands in a sweep directory, and how a file gets there in one piece."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from raysweep.trials.errors import StoreCorrupt, StoreFormatError
+
+FORMAT = 1
+MANIFEST = "SWEEP.json"
+SCHEMA = "schema.json"
+WAL, REPORTS, EVENTS, DECISIONS = "wal", "reports", "events", "decisions"
+SNAPSHOT, EPOCHS, QUARANTINE, TMP = "snapshot", "epochs", "quarantine", "tmp"
+FOLDERS = (WAL, REPORTS, EVENTS, DECISIONS, SNAPSHOT, EPOCHS, QUARANTINE, TMP)
+
+
+class Part(NamedTuple):
+    """The inclusive range of journal positions (LSNs) that one Parquet part covers."""
+
+    first: int
+    last: int
+
+    @property
+    def name(self) -> str:
+        """Its file name, the same in `reports/`, `events/` and `decisions/`."""
+        return f"part-{self.first:012d}-{self.last:012d}.parquet"
+
+
+def fsync_dir(folder: Path) -> None:
+    """Make renames and unlinks in `folder` survive a power cut."""
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def write_all(fd: int, data: bytes) -> None:
+    """Write every byte of `data`.
+
+    Raises:
+        OSError: ENOSPC if the disk took only a part of it.
+    """
+    written = os.write(fd, data)
+    if written != len(data):
+        raise OSError(errno.ENOSPC, f"only {written} of {len(data)} bytes were written")
+
+
+def publish(root: Path, name: str, data: bytes) -> int:
+    """Put `data` at `root/name` so that a reader sees all of it or none: tmp, fsync, rename.
+
+    Returns:
+        The CRC-32 of `data`.
+    """
+    tmp, target = root / TMP / name.replace("/", "-"), root / name
+    fd = os.open(tmp, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o644)
+    try:
+        for start in range(0, len(data), 1 << 26):
+            write_all(fd, data[start : start + (1 << 26)])
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    tmp.replace(target)
+    fsync_dir(target.parent)
+    return zlib.crc32(data)
+
+
+def publish_link(root: Path, source: str, name: str) -> None:
+    """Publish `root/source`, which never changes, under a second name without a second copy."""
+    tmp = root / TMP / name.replace("/", "-")
+    tmp.unlink(missing_ok=True)
+    try:
+        os.link(root / source, tmp)
+    except OSError:  # a file system without hard links
+        publish(root, name, (root / source).read_bytes())
+        return
+    tmp.replace(root / name)
+    fsync_dir((root / name).parent)
+
+
+def empty_folder(folder: Path) -> None:
+    """Delete the plain files in `folder`; links are dropped, never followed."""
+    for entry in folder.iterdir() if folder.is_dir() else ():
+        if entry.is_symlink() or not entry.is_dir():
+            entry.unlink(missing_ok=True)
+
+
+def is_sweep(path: Path) -> bool:
+    """Whether `path` is a sweep directory."""
+    return (path / MANIFEST).is_file()
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """SWEEP.json.
+
+    Raises:
+        StoreFormatError: not a sweep directory, or one that a newer raysweep wrote.
+        StoreCorrupt: the file is damaged.
+    """
+    try:
+        text = (path / MANIFEST).read_text()
+    except (FileNotFoundError, NotADirectoryError):
+        raise StoreFormatError(
+            f"{path} is not a sweep directory: it has no {MANIFEST}. Give the directory that "
+            "`raysweep run` printed, or list them with `raysweep ls`"
+        ) from None
+    try:
+        manifest = json.loads(text)
+        found = int(manifest["format"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreCorrupt(
+            f"{path / MANIFEST} is damaged: {error}. Restore it from a copy"
+        ) from None
+    if found > FORMAT:
+        raise StoreFormatError(
+            f"{path} was written by a newer raysweep (format {found}; this one reads {FORMAT}): "
+            "upgrade raysweep"
+        )
+    return dict(manifest)
+
+
+def list_parts(root: Path, folder: str = REPORTS) -> list[Part]:
+    """The parts in `root/folder`, by position."""
+    with contextlib.suppress(FileNotFoundError):
+        return sorted(filter(None, map(_parse_part, _names(root / folder))))
+    return []
+
+
+def check_contiguous(root: Path, parts: list[Part]) -> int:
+    """The last position that `parts` cover from 1 on; 0 if there are none.
+
+    Raises:
+        StoreCorrupt: a range is missing or covered twice.
+    """
+    expected = 1
+    for part in parts:
+        if part.first > expected:
+            raise StoreCorrupt(
+                f"{root / REPORTS}: no part covers LSN {expected}..{part.first - 1} "
+                f"(the next is {part.name}). Restore the missing part from a copy"
+            )
+        if part.first < expected or part.last < part.first:
+            raise StoreCorrupt(
+                f"{root / REPORTS}: {part.name} overlaps the part before it, which ends at LSN "
+                f"{expected - 1}. Remove the copy that does not belong there"
+            )
+        expected = part.last + 1
+    return expected - 1
+
+
+def _names(folder: Path) -> list[str]:
+    return [entry.name for entry in folder.iterdir()]
+
+
+def _parse_part(name: str) -> Part | None:
+    """The range in a part's name; None for any other file."""
+    pieces = name.removesuffix(".parquet").split("-")
+    if not name.endswith(".parquet") or len(pieces) != 3 or pieces[0] != "part":
+        return None
+    if not (pieces[1].isdecimal() and pieces[2].isdecimal()):
+        return None
+    return Part(int(pieces[1]), int(pieces[2]))
+
+
+def inside(root: Path, relative: str) -> Path | None:
+    """`root/relative` if that stands inside `root` without leaving it by "..", or None."""
+    candidate = Path(os.path.normpath(root / relative))
+    base = Path(os.path.normpath(root))
+    return candidate if candidate != base and candidate.is_relative_to(base) else None
+
+
+def numbered(folder: Path, suffix: str) -> Iterator[tuple[int, str]]:
+    """(number, file name) of the files in `folder` named `<number><suffix>`, ascending."""
+    names = _names(folder) if folder.is_dir() else []
+    found = [(n.removesuffix(suffix), n) for n in names if n.endswith(suffix)]
+    return iter(sorted((int(stem), n) for stem, n in found if stem.isdecimal()))

@@ -1,0 +1,143 @@
+"""Snapshots: the state at one LSN, so that a resume replays minutes and not days.
+
+`snapshot/<lsn>.json.zst` holds the caller's state and the fold's remainder as checksummed JSON;
+`<lsn>.trials.parquet` and `<lsn>.attempts.parquet` beside it hold the fold's rows. The public
+`trials.parquet` and `attempts.parquet` are the same files under a second name. Nothing here is a
+pickle.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+
+from raysweep.results import layout
+from raysweep.results.codec import seal, unseal
+from raysweep.results.parts import parquet, read_parquet
+from raysweep.trials.errors import StoreCorrupt
+
+_SUFFIX = ".json.zst"
+_TABLES = ("trials", "attempts")
+_KEPT = 2
+_LOG = logging.getLogger(__name__)
+
+
+class Snapshot(NamedTuple):
+    """What was known at `lsn`: the caller's state, what the fold needs to go on, and the checksum
+    of every part so far."""
+
+    lsn: int
+    state: dict[str, Any]
+    extras: dict[str, Any]
+    crcs: dict[str, int]
+    tables: tuple[pa.Table, pa.Table]
+
+
+def write(root: Path, snapshot: Snapshot, meta: str) -> None:
+    """Publish the tables, then the snapshot that refers to them, then drop old snapshots.
+
+    Raises:
+        TypeError: the state is not plain JSON data.
+    """
+    crcs = [
+        layout.publish(root, _table(snapshot.lsn, name), parquet(table, meta))
+        for name, table in zip(_TABLES, snapshot.tables, strict=True)
+    ]
+    body = {
+        "lsn": snapshot.lsn,
+        "state": snapshot.state,
+        "tables": snapshot.extras,
+        "crcs": snapshot.crcs,
+        "own": crcs,
+    }
+    line, _ = seal(json.dumps(body, separators=(",", ":")).encode(), 0)
+    sink = pa.BufferOutputStream()
+    with pa.CompressedOutputStream(sink, "zstd") as packer:
+        packer.write(line)
+    packed = bytes(sink.getvalue())
+    layout.publish(root, f"{layout.SNAPSHOT}/{snapshot.lsn:012d}{_SUFFIX}", packed)
+    for name in _TABLES:
+        layout.publish_link(root, _table(snapshot.lsn, name), f"{name}.parquet")
+    _drop_old(root)
+
+
+def newest(root: Path, limit: int) -> Snapshot | None:
+    """The newest snapshot that is whole and not beyond `limit`; None if there is none.
+
+    Raises:
+        StoreCorrupt: there are some, and not one of them can be read.
+    """
+    lsns = [lsn for lsn in list_lsns(root) if lsn <= limit]
+    flaws = []
+    for lsn in lsns:
+        try:
+            return read(root, lsn)
+        except StoreCorrupt as error:
+            _LOG.warning("%s; trying an older snapshot", error)
+            flaws.append(str(error))
+    if flaws:
+        _LOG.warning("no snapshot is whole: replaying the whole history")
+    return None
+
+
+def list_lsns(root: Path) -> list[int]:
+    """The LSNs of all snapshots, newest first."""
+    return [lsn for lsn, _ in layout.numbered(root / layout.SNAPSHOT, _SUFFIX)][::-1]
+
+
+def read(root: Path, lsn: int) -> Snapshot:
+    """The snapshot at `lsn`.
+
+    Raises:
+        StoreCorrupt: it is damaged or gone.
+    """
+    file = root / layout.SNAPSHOT / f"{lsn:012d}{_SUFFIX}"
+    try:
+        line = pa.CompressedInputStream(pa.BufferReader(file.read_bytes()), "zstd").read()
+        if unseal(line[:-1], 0) is None:
+            raise ValueError("its checksum does not fit")
+        body: Mapping[str, Any] = json.loads(line[9:])
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise StoreCorrupt(f"{file} is damaged: {error}") from error
+    for name, crc in zip(_TABLES, body["own"], strict=True):
+        check_crc(root / _table(lsn, name), crc)
+    trials, attempts = (read_parquet(root / _table(lsn, name)) for name in _TABLES)
+    return Snapshot(lsn, body["state"], body["tables"], body["crcs"], (trials, attempts))
+
+
+def check_crc(file: Path, crc: int) -> None:
+    """Make sure that a file holds what was once written.
+
+    Raises:
+        StoreCorrupt: it does not, or is gone.
+    """
+    try:
+        found = zlib.crc32(file.read_bytes())
+    except OSError as error:
+        raise StoreCorrupt(f"{file} cannot be read: {error}") from error
+    if found != crc:
+        raise StoreCorrupt(
+            f"{file} is damaged: its checksum is {found:08x}, it was {crc:08x}. Restore it from a copy"
+        )
+
+
+def _table(lsn: int, name: str) -> str:
+    return f"{layout.SNAPSHOT}/{lsn:012d}.{name}.parquet"
+
+
+def _drop_old(root: Path) -> None:
+    """Keep the last two snapshots, and no table without its snapshot."""
+    kept = {f"{lsn:012d}" for lsn in list_lsns(root)[:_KEPT]}
+    for file in _files(root):
+        if file.name.split(".")[0] not in kept:
+            file.unlink(missing_ok=True)
+
+
+def _files(root: Path) -> Iterator[Path]:
+    return iter(sorted((root / layout.SNAPSHOT).iterdir()))
