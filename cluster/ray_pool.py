@@ -16,7 +16,7 @@ from raysweep.trials.actions import PoolAction
 from raysweep.trials.clock import Clock
 from raysweep.trials.events import ErrorClass, Event, Failed, SlotDown, SlotUp
 
-_START_S = 60.0
+_START_S = 300.0
 """How long a process may take to come up before its seat is given up for a while."""
 _TEXT_CHARS = 4_000
 _MOST_AT_ONCE = 1_000

@@ -8,7 +8,7 @@ from pathlib import Path
 from raysweep.orchestrator.rebuild import Recorded, new_state, replayed
 from raysweep.orchestrator.spec import SweepSpec
 from raysweep.orchestrator.turn import Turn
-from raysweep.results.manifest import read_manifest
+from raysweep.results.layout import read_manifest
 from raysweep.results.read import history
 from raysweep.results.verify import Finding
 from raysweep.trials.decisions import Verdict

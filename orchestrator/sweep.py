@@ -229,7 +229,7 @@ def _code(spec: SweepSpec, train: Callable[..., Any] | type[Any] | None) -> Code
 
 
 def _check_free(path: Path) -> None:
-    from raysweep.results.manifest import is_sweep
+    from raysweep.results.layout import is_sweep
 
     if is_sweep(path):
         raise StoreFormatError(

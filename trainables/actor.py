@@ -27,12 +27,13 @@ class TrialActor:
         self._runner = Runner(spec, SystemClock(), self._node)
 
     def describe(self) -> dict[str, Any]:
-        """Where the process runs: `node` (host and the beginning of Ray's id), `pid`, `device`.
+        """Get ready for a first trial, and tell where the process runs.
 
-        `device` lists the indices of its accelerators on the node, "" if it has none.
+        `node` is the host and the beginning of Ray's id; `device` lists the indices of its accelerators on the node, "" if it has none.
         """
         import ray
 
+        self._runner.warm()
         return {
             "node": self._node,
             "pid": os.getpid(),

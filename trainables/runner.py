@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import gc
 import sys
@@ -84,6 +85,11 @@ class Runner:
         self._factory: Factory | None = None
         self._hosted: _Hosted | None = None
         self._events: list[Event] = []
+
+    def warm(self) -> None:
+        """Import the training code now; what that raises is told by the first trial that needs it."""
+        with contextlib.suppress(*_USERS_ERRORS):
+            self._factory = self._spec.code.load()
 
     def exchange(self, commands: Sequence[PoolAction], budget_s: float) -> list[Event]:
         """Carry out `commands` in order, then train until the grant, the end or `budget_s`.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from io import StringIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -104,6 +105,24 @@ def test_without_a_terminal_a_line_is_written_at_the_end_and_for_new_bests(
     out, err = capsys.readouterr()
     assert "18 paused, 2 completed" in out.splitlines()[-1]
     assert err == ""
+
+
+def test_on_a_terminal_the_panel_is_redrawn_and_its_last_state_stays(
+    spec: SweepSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    screen = StringIO()
+
+    def terminal(**options: Any) -> Console:
+        return Console(file=screen, force_terminal=True, width=120, markup=False, highlight=False)
+
+    monkeypatch.setattr("raysweep.orchestrator.live_view.Console", terminal)
+    with live_view(Sweep(spec.storage_path / spec.name, spec)) as observe:
+        simulate(spec, workers=4, observe=observe)
+    last = screen.getvalue().split("\x1b[2K")[-1]
+    plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", last)
+    assert "18 paused  2 completed" in plain
+    assert "all 20 trials have run their course" in plain
+    assert "\x1b[?25h" in screen.getvalue()  # the cursor is back
 
 
 def test_the_view_can_keep_off_standard_output_or_be_quiet(

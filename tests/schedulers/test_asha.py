@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from raysweep.schedulers.asha import PromotionAsha, StoppingAsha
+from raysweep.schedulers.rungs import rung_steps
+from raysweep.trials.decisions import CONTINUE, Finish, Pause, Reason, RunTo, Stop
+from raysweep.trials.goal import WORST
+from raysweep.trials.streams import Stream
+from raysweep.trials.trial import Report, trial_id
+from tests.contracts.scheduler import RungContract
+
+
+class TestPromotion(RungContract):
+    name = "asha"
+    options: ClassVar[dict[str, Any]] = {"max_t": 9, "reduction_factor": 3}
+
+
+class TestPromotionFromALaterRung(RungContract):
+    name = "asha"
+    options: ClassVar[dict[str, Any]] = {"max_t": 11, "grace_period": 2, "reduction_factor": 2}
+
+
+class TestStopping(RungContract):
+    name = "asha"
+    options: ClassVar[dict[str, Any]] = {"max_t": 9, "form": "stopping"}
+
+
+class TestStoppingFromALaterRung(RungContract):
+    name = "asha"
+    options: ClassVar[dict[str, Any]] = {
+        "max_t": 11,
+        "grace_period": 2,
+        "reduction_factor": 2,
+        "form": "stopping",
+    }
+
+
+def report(trial: str, step: int, score: float) -> Report:
+    return Report(trial, 1, step, {}, score)
+
+
+def test_promotion_by_hand() -> None:
+    """Algorithm 2 of arXiv:1810.05934 with η = 3, R = 9: rungs at 1 and 3.
+
+    a, b report 5 and 4 at step 1: ⌊1/3⌋ = ⌊2/3⌋ = 0 may go on. c reports 6: ⌊3/3⌋ = 1 may, which
+    is b (4); c pauses. The next free slot takes b. d, e, f report 1, 2, 3: after d ⌊4/3⌋ = 1, d is
+    the best and goes on hot; e is second of five; with f ⌊6/3⌋ = 2, the best two are d (gone on
+    already) and e.
+    """
+    asha = PromotionAsha(max_t=9, reduction_factor=3)
+    assert asha.grant("a") == 1
+    assert isinstance(asha.on_report(report("a", 1, 5.0)), Pause)
+    assert isinstance(asha.on_report(report("b", 1, 4.0)), Pause)
+    assert asha.next_paused() is None
+    paused = asha.on_report(report("c", 1, 6.0))
+    assert paused == Pause(Reason("asha", 1, 6.0, cutoff=4.0, rank=3, peers=3))
+    promotion = asha.next_paused()
+    assert promotion == ("b", 3, Reason("asha promotion", 1, 4.0, cutoff=4.0, rank=1, peers=3))
+    assert asha.next_paused() is None, "b was named once"
+    hot = asha.on_report(report("d", 1, 1.0))
+    assert hot == RunTo(3, Reason("asha", 1, 1.0, cutoff=1.0, rank=1, peers=4))
+    assert isinstance(asha.on_report(report("e", 1, 2.0)), Pause)
+    assert asha.next_paused() is None
+    assert isinstance(asha.on_report(report("f", 1, 3.0)), Pause)
+    assert asha.next_paused() == (
+        "e", 3, Reason("asha promotion", 1, 2.0, cutoff=2.0, rank=2, peers=6),
+    )  # fmt: skip
+
+
+def test_the_highest_rung_is_served_first() -> None:
+    """get_job of Algorithm 2 walks the rungs downwards: a trial at 3 goes before one at 1."""
+    asha = PromotionAsha(max_t=8, reduction_factor=2)  # rungs 1, 2, 4
+    for n, score in enumerate([1.0, 2.0, 3.0, 4.0]):
+        asha.on_report(report(trial_id(n), 1, score))
+    # at rung 1: t1 (rank 2 of 2), then t2, t3 paused; t0 paused as the only one there
+    assert [p.trial for p in iter(asha.next_paused, None)] == ["t000000", "t000001"]
+    asha.on_report(report("t000000", 2, 1.0))
+    asha.on_report(report("t000001", 2, 2.0))  # ⌊2/2⌋ = 1 at rung 2: t0
+    asha.on_report(report("t000004", 1, 9.0))
+    asha.on_report(report("t000005", 1, 9.0))  # ⌊6/2⌋ = 3 at rung 1: t2
+    first, second = asha.next_paused(), asha.next_paused()
+    assert first
+    assert second
+    assert (first.trial, first.step) == ("t000000", 4)
+    assert (second.trial, second.step) == ("t000002", 2)
+
+
+def test_stopping_by_hand() -> None:
+    """η = 3: max(1, ⌊n/3⌋) of n go on: the first always, then whoever is best; with 6, the best 2."""
+    asha = StoppingAsha(max_t=9, reduction_factor=3)
+    assert asha.on_report(report("a", 1, 5.0)) == RunTo(3, Reason("asha", 1, 5.0, 5.0, 1, 1))
+    assert asha.on_report(report("b", 1, 6.0)) == Stop(Reason("asha", 1, 6.0, 5.0, 2, 2))
+    assert isinstance(asha.on_report(report("c", 1, 4.0)), RunTo)
+    assert isinstance(asha.on_report(report("d", 1, 9.0)), Stop)
+    assert isinstance(asha.on_report(report("e", 1, 4.5)), Stop), "second of 5, ⌊5/3⌋ = 1"
+    assert isinstance(asha.on_report(report("f", 1, 4.2)), RunTo), "second of 6, ⌊6/3⌋ = 2"
+    assert asha.on_report(report("a", 2, 5.0)) is CONTINUE
+    assert asha.on_report(report("a", 3, 5.0)) == RunTo(9, Reason("asha", 3, 5.0, 5.0, 1, 1))
+    assert asha.on_report(report("a", 9, 5.0)) == Finish(Reason("max_t", 9, 5.0))
+
+
+@pytest.mark.parametrize("form", [PromotionAsha, StoppingAsha])
+def test_without_rungs_a_trial_runs_straight_to_its_end(
+    form: type[PromotionAsha] | type[StoppingAsha],
+) -> None:
+    asha = form(max_t=4, grace_period=4)
+    assert asha.grant("a") == 4
+    assert asha.on_report(report("a", 3, 1.0)) is CONTINUE
+    assert isinstance(asha.on_report(report("a", 4, WORST)), Finish)
+
+
+class Naive:
+    """Algorithm 2, and the form that stops, as plainly as they can be written: sort everything."""
+
+    def __init__(self, max_t: int, grace: int, eta: int) -> None:
+        self.steps, self.max_t, self.eta = rung_steps(grace, max_t, eta), max_t, eta
+        self.rungs: list[list[tuple[float, int, str]]] = [[] for _ in self.steps]
+        self.waiting: list[set[str]] = [set() for _ in self.steps]
+
+    def best(self, k: int, least: int = 0) -> list[str]:
+        ranked = [trial for _, _, trial in sorted(self.rungs[k])]
+        return ranked[: max(least, len(ranked) // self.eta)]
+
+    def on_report(self, trial: str, step: int, score: float, *, stopping: bool) -> str:
+        if step == self.max_t:
+            return "finish"
+        if step not in self.steps:
+            return "continue"
+        k = self.steps.index(step)
+        self.rungs[k].append((score, len(self.rungs[k]), trial))
+        if score != WORST and trial in self.best(k, least=int(stopping)):
+            return f"run to {[*self.steps, self.max_t][k + 1]}"
+        if stopping or score == WORST:
+            return "stop"
+        self.waiting[k].add(trial)
+        return "pause"
+
+    def next_paused(self) -> tuple[str, int] | None:
+        for k in reversed(range(len(self.steps))):
+            for trial in self.best(k):
+                if trial in self.waiting[k]:
+                    self.waiting[k].remove(trial)
+                    return trial, [*self.steps, self.max_t][k + 1]
+        return None
+
+
+_WORDS = {Finish: "finish", Stop: "stop", Pause: "pause", type(CONTINUE): "continue"}
+
+
+def in_words(decision: object) -> str:
+    return f"run to {decision.step}" if isinstance(decision, RunTo) else _WORDS[type(decision)]
+
+
+def duel(max_t: int, grace: int, eta: int, stream: Stream, *, stopping: bool, values: int) -> int:
+    """Play ours against the naive one on eight slots until 300 trials have started.
+
+    Returns how many reports both were asked about; `values` few makes many ties.
+    """
+    ours = (StoppingAsha if stopping else PromotionAsha)(max_t, grace, eta)
+    naive = Naive(max_t, grace, eta)
+    running: dict[str, int] = {}
+    paused: dict[str, int] = {}
+    asked = started = 0
+    while started < 300:
+        while len(running) < 8:
+            named = ours.next_paused()
+            assert (named and named[:2]) == naive.next_paused()
+            if named:
+                running[named.trial] = paused.pop(named.trial)
+            else:
+                running[trial_id(started)] = 0
+                started += 1
+        trial = stream.choice(sorted(running))
+        running[trial] += 1
+        score = WORST if stream.uniform() < 0.05 else float(stream.integer(0, values))
+        decision = ours.on_report(report(trial, running[trial], score))
+        expected = naive.on_report(trial, running[trial], score, stopping=stopping)
+        assert in_words(decision) == expected, f"{trial} at {running[trial]}"
+        asked += 1
+        if isinstance(decision, Pause):
+            paused[trial] = running[trial]
+        if isinstance(decision, Pause | Stop | Finish):
+            del running[trial]
+    return asked
+
+
+@pytest.mark.parametrize("stopping", [False, True])
+@settings(deadline=None, max_examples=15)
+@given(
+    ladder=st.sampled_from([(9, 1, 3), (27, 1, 3), (16, 1, 2), (11, 2, 2), (10, 3, 4)]),
+    seed=st.integers(0, 10**6),
+    values=st.sampled_from([2, 10, 10**6]),
+)
+def test_it_decides_as_the_naive_algorithm_does(
+    ladder: tuple[int, int, int], seed: int, values: int, stopping: bool
+) -> None:
+    asked = duel(*ladder, Stream(seed, "duel"), stopping=stopping, values=values)
+    assert asked > 300
