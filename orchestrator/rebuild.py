@@ -69,7 +69,9 @@ def changed(spec: SweepSpec, changes: Mapping[str, Any]) -> SweepSpec:
             )
         part = written
         for name in (top, *path)[:-1]:
-            part = part.setdefault(name, {})
+            if not isinstance(part.get(name), dict):
+                raise SpecError(f"{key} cannot be changed: {name} has no parts; set {name} itself")
+            part = part[name]
         last = (top, *path)[-1]
         part.pop(f"{last}_s", None)  # `wall_time` is how a spec writes `wall_time_s`
         part[last] = value

@@ -12,11 +12,12 @@ from raysweep.orchestrator.loop import FOREVER_S, Journal, Loop, NoJournal
 from raysweep.orchestrator.proposer import Proposer
 from raysweep.orchestrator.rebuild import new_state
 from raysweep.orchestrator.spec import SweepSpec
+from raysweep.orchestrator.state import SweepState
 from raysweep.orchestrator.sweep import Observer
 from raysweep.trials.clock import ManualClock
 from raysweep.trials.decisions import Verdict
 from raysweep.trials.errors import SpecError
-from raysweep.trials.events import Closed, Event, Opened, Paused
+from raysweep.trials.events import Closed, Event, Opened
 from raysweep.trials.trial import UNBOUNDED
 
 _DEFAULT_LENGTH = 100
@@ -43,20 +44,18 @@ class Simulated(NamedTuple):
 class _Watch:
     """Counts what goes by."""
 
-    def __init__(self, observe: Observer) -> None:
-        self._observe = observe
+    def __init__(self, state: SweepState, observe: Observer) -> None:
+        self._state, self._observe = state, observe
+        self._at, self._busy = 0.0, 0
         self.rungs: Counter[int] = Counter()
-        self.at, self.busy, self.busy_s = 0.0, 0, 0.0
+        self.busy_s = 0.0
 
     def __call__(self, event: Event, verdicts: Sequence[Verdict]) -> None:
-        self.busy_s += (event.at - self.at) * self.busy
-        self.at = event.at
+        self.busy_s += (event.at - self._at) * self._busy
+        self._at, self._busy = event.at, self._state.slots.busy
         for verdict in verdicts:
-            self.busy += verdict.verb in ("start", "resume")
-            self.busy -= verdict.verb in ("stop", "finish", "retry", "park")
             if verdict.rung is not None and verdict.verb in ("run_to", "pause", "stop", "finish"):
                 self.rungs[verdict.rung] += 1
-        self.busy -= isinstance(event, Paused)
         self._observe(event, verdicts)
 
 
@@ -91,7 +90,7 @@ def simulate(
         workers=workers, step_s=step_s, step_sigma=step_sigma, setup_s=setup_s, ends_at=ends_at
     )
     curves = SyntheticCurves(spec.parsed_space, spec.goal, spec.seed)
-    watch = _Watch(observe)
+    watch = _Watch(state, observe)
     loop = Loop(
         state,
         SimulatedPool(machine, curves, clock, spec.seed),

@@ -17,7 +17,7 @@ from raysweep.orchestrator.rebuild import changed, new_state, replayed, rules_of
 from raysweep.orchestrator.requests import StopRequests, request_stop
 from raysweep.orchestrator.spec import SweepSpec
 from raysweep.orchestrator.state import SweepState
-from raysweep.trainables.checkpoint import delete_checkpoint
+from raysweep.trainables.checkpoint import delete_checkpoint, tidy_checkpoints
 from raysweep.trainables.load import Code, ModuleCode, check_picklable
 from raysweep.trainables.runner import HostSpec
 from raysweep.trials.clock import Clock, SystemClock
@@ -200,7 +200,9 @@ class Sweep:
                 asked_to_stop=requests,
             )
             at, wall = state.spend.at, self._clock.wall()
-            return loop.run(Opened(at, store.epoch, wall, socket.gethostname(), self._changes))
+            closed = loop.run(Opened(at, store.epoch, wall, socket.gethostname(), self._changes))
+        tidy_checkpoints(self.path)
+        return closed
 
     def _manifest(self) -> dict[str, Any]:
         spec = self.spec

@@ -5,7 +5,7 @@ a name ending in `.tmp`, gets a marker with the size and SHA-256 of each file, i
 then renamed, so that a folder with its final name is whole whatever was killed when.
 """
 
-from __future__ import annotations
+from __future__ import contextlib
 
 import hashlib
 import json
@@ -99,6 +99,13 @@ def delete_checkpoint(sweep: Path, path: str) -> None:
         if here.is_symlink():
             raise CheckpointError(f"refusing to delete {path!r}: {here} is a symbolic link")
     _remove(here)
+
+
+def tidy_checkpoints(sweep: Path) -> None:
+    """Remove the folders of trials that keep no checkpoint; only once nothing runs any more."""
+    for folder in (sweep / FOLDER).glob("*"):
+        with contextlib.suppress(OSError):  # it holds one, or is no folder
+            folder.rmdir()
 
 
 def save_torch(obj: Any, path: Path) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 Mode = Literal["min", "max"]
 WORST = math.inf
 """The score of a report that has no finite value; it loses against every finite score."""
+_LARGEST = sys.float_info.max
 
 
 class Goal(NamedTuple):
@@ -33,7 +35,7 @@ class Goal(NamedTuple):
     def score(self, metrics: Mapping[str, object]) -> float:
         """The score of one report: lower is better, `WORST` if there is no finite value."""
         value = metrics.get(self.metrics[0][0])
-        if not isinstance(value, (int, float)) or not math.isfinite(value):
+        if not isinstance(value, (int, float)) or not -_LARGEST <= value <= _LARGEST:
             return WORST
         return float(-value if self.metrics[0][1] == "max" else value)
 
