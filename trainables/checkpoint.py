@@ -5,8 +5,9 @@ a name ending in `.tmp`, gets a marker with the size and SHA-256 of each file, i
 then renamed, so that a folder with its final name is whole whatever was killed when.
 """
 
-from __future__ import contextlib
+from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
