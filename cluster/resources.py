@@ -96,7 +96,7 @@ class Resources(NamedTuple):
         raise ClusterError(
             f"no node can ever hold one trial: it asks for {asked}; of {len(nodes)} nodes the most "
             f"that any has is {has}{self._missing_kind(nodes)}. Ask for less under `resources`, or "
-            "start nodes that have it (locally: --num-gpus sets how many GPUs Ray counts)"
+            "start nodes that have it (on a local Ray, `cluster: {num_gpus: 1}` counts one)"
         )
 
     def _wanted(self) -> dict[str, float]:
