@@ -1,7 +1,6 @@
 """Does a sweep directory keep its promises? Reads everything, writes nothing.
 
-The invariants are those of docs/reliability: I1 each report once, I2 one live row per step, I3
-legal lives, I4 budgets, I9 no zombie's rows, I10 the tables follow from the journal, I13 nothing
+The invariants: I1 each report once, I2 one live row per step, I3 legal lives, I4 budgets, I9 no zombie's rows, I10 the tables follow from the journal, I13 nothing
 after a stop, I15 checkpoints exist, I16 every byte checks, I17 no range missing, I18 published
 files are whole, I19 column types never change, I22 no secret in the manifest.
 """

@@ -3,7 +3,7 @@
 Li, Jamieson, Rostamizadeh, Gonina, Ben-tzur, Hardt, Recht, Talwalkar: "A System for Massively
 Parallel Hyperparameter Tuning", MLSys 2020, arXiv:1810.05934.
 
-    promotion   Algorithm 2 as printed: a trial pauses at its rung and goes on once it is among
+    promotion   Algorithm 2: a trial pauses at its rung and goes on once it is among
                 the best ⌊n/η⌋ of the n trials there; a free slot takes the promotable trial of the
                 highest rung, and starts a new trial only if there is none.
     stopping    the form that most implementations ship: a trial goes on at once if it is among
@@ -13,6 +13,7 @@ Parallel Hyperparameter Tuning", MLSys 2020, arXiv:1810.05934.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 from sortedcontainers import SortedList
@@ -24,7 +25,7 @@ from raysweep.trials.goal import WORST
 from raysweep.trials.trial import Outcome, Report, TrialId
 
 
-class _Ladder:
+class _Ladder(ABC):
     """The rungs that both forms share.
 
     Args:
@@ -54,8 +55,9 @@ class _Ladder:
         index = self._index.get(report.step)
         return CONTINUE if index is None else self._at_rung(index, report)
 
+    @abstractmethod
     def _at_rung(self, index: int, report: Report) -> Decision:
-        raise NotImplementedError
+        """Decide on a trial that has reached rung `index`."""
 
 
 class StoppingAsha(_Ladder):
@@ -87,7 +89,11 @@ class StoppingAsha(_Ladder):
 
 
 class PromotionAsha(_Ladder):
-    """ASHA that pauses everybody and promotes the best (Algorithm 2)."""
+    """ASHA that pauses whom it cannot promote yet, and promotes the best later (Algorithm 2).
+
+    A trial that is promotable the moment it reaches its rung goes on without giving up its slot,
+    which saves a checkpoint and a start; Algorithm 2 would first look at higher rungs.
+    """
 
     def __init__(self, max_t: int, grace_period: int = 1, reduction_factor: int = 3) -> None:
         super().__init__(max_t, grace_period, reduction_factor)

@@ -8,6 +8,7 @@ from typing import Any
 
 from raysweep.trials.errors import ReportError
 
+_INT_BITS = 1024
 MAX_BYTES = 64 * 1024
 """The largest report that is recorded; what is bigger belongs into a checkpoint."""
 MAX_METRICS = 1000
@@ -92,17 +93,25 @@ def _plain(name: str, value: Any) -> tuple[Any, int]:
     kind = type(value)
     if kind is float or kind is bool or value is None:
         return value, _SCALAR_BYTES
-    if kind is int:
-        return value, 8 + value.bit_length() // 3
     if isinstance(value, str):
         return _text(name, value)
     if isinstance(value, float):
         return float(value), _SCALAR_BYTES
     if isinstance(value, int):
-        return int(value), 8 + value.bit_length() // 3
+        return _integer(name, int(value))
     if isinstance(value, (list, tuple)):
         return _listed(name, value)
     return _arrayed(name, value)
+
+
+def _integer(name: str, value: int) -> tuple[int, int]:
+    bits = value.bit_length()
+    if bits > _INT_BITS:  # Python's own JSON refuses them from 4,300 digits on
+        raise ReportError(
+            f"{_named(name)} is an integer of {bits:,} bits; up to {_INT_BITS:,} are recorded: "
+            "report it as a float or as text"
+        )
+    return value, 8 + bits // 3
 
 
 def _text(name: str, value: str) -> tuple[str, int]:

@@ -112,3 +112,9 @@ def test_nested_is_the_inverse_of_flat_names() -> None:
         "lr": 0.1,
         "net": {"width": 64, "act": {"name": "relu"}},
     }
+
+
+def test_an_integer_that_json_cannot_carry_is_refused() -> None:
+    assert clean({"n": 2**1000}) == {"n": 2**1000}
+    with pytest.raises(ReportError, match=r"'n' is an integer of 16,610 bits; up to 1,024"):
+        clean({"n": 10**5000})
