@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 from raysweep.searchers.base import Searcher
@@ -31,6 +32,7 @@ class Proposer:
             if config is None:
                 return Exhausted(at)
             self._check(config)
+            json.dumps(config)  # a numpy scalar equals an option, but no journal can carry it
         except SpaceError as error:
             return SuggestFailed(at, trial, f"the searcher left the space: {error}")
         except Exception as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ from raysweep.orchestrator.state import SweepState
 from raysweep.schedulers.catalog import build_scheduler
 from raysweep.trials.clock import ManualClock
 from raysweep.trials.decisions import Verdict
-from raysweep.trials.events import Closed, Event, Opened
+from raysweep.trials.events import Closed, Event, Opened, Reported
 from raysweep.trials.goal import Goal
 from raysweep.trials.streams import Stream
 from raysweep.trials.trial import Config, Outcome, Report, TrialId
@@ -123,3 +124,22 @@ def run(
         patience_s=FOREVER_S,
     )
     return loop.run(Opened(state.spend.at, epoch, 0.0, "here"))
+
+
+def check_record(memory: Memory) -> None:
+    """Invariants of any finished record: one ending per trial, and silence after it."""
+    endings: Counter[str] = Counter()
+    over: set[tuple[str, int]] = set()
+    seen: set[tuple[str, int, int]] = set()
+    for event, verdicts in memory.records:
+        if isinstance(event, Reported):
+            key = (event.trial, event.attempt)
+            for step in event.steps:
+                assert (*key, step) not in seen, "exactly once"
+                seen.add((*key, step))
+            assert key not in over, f"{event} after its end"
+        for verdict in verdicts:
+            if verdict.verb in ("stop", "finish"):
+                endings[verdict.trial] += 1
+                over.add((verdict.trial, verdict.attempt))
+    assert all(count == 1 for count in endings.values())

@@ -20,8 +20,7 @@ from raysweep.orchestrator.budget import Budget
 from raysweep.orchestrator.state import SweepState
 from raysweep.trials import events
 from raysweep.trials.trial import Status
-from tests.orchestrator.harness import Crash, Memory, make_state, run
-from tests.orchestrator.test_state import check_record
+from tests.orchestrator.harness import Crash, Memory, check_record, make_state, run
 
 SEEDS = range(200)
 SCHEDULERS: list[dict[str, Any]] = [
