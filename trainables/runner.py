@@ -15,11 +15,12 @@ from raysweep.trainables.batch import Batch
 from raysweep.trainables.checkpoint import verify_checkpoint, write_checkpoint
 from raysweep.trainables.failures import failed
 from raysweep.trainables.load import Code
-from raysweep.trainables.values import clean, nested
+from raysweep.trainables.values import clean
 from raysweep.trials.actions import Finish, Pause, PoolAction, RunTo, Start, Stop
 from raysweep.trials.clock import Clock
 from raysweep.trials.errors import CheckpointError, ReportError
 from raysweep.trials.events import Checkpointed, Ended, Event, Paused, Started
+from raysweep.trials.names import nested
 from raysweep.trials.trial import TrialId
 
 _USERS_ERRORS = (Exception, SystemExit, GeneratorExit)

@@ -41,18 +41,6 @@ def clean(report: Any) -> Mapping[str, Any]:
     return report
 
 
-def nested(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The config as users see it: `{"net/width": 64}` becomes `{"net": {"width": 64}}`."""
-    tree: dict[str, Any] = {}
-    for name, value in config.items():
-        *groups, last = name.split("/")
-        group = tree
-        for part in groups:
-            group = group.setdefault(part, {})
-        group[last] = value
-    return tree
-
-
 def _clean_any(report: Any) -> Mapping[str, Any]:
     if not isinstance(report, Mapping):
         raise ReportError(

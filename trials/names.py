@@ -1,10 +1,11 @@
-"""Names: which ones a parameter may have, and the nearest valid one to a wrong one."""
+"""Names: which ones a parameter may have, the nearest valid one to a wrong one, and groups of them."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from typing import Any
 
 _PART = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 
@@ -41,3 +42,15 @@ def _match(name: str, names: list[str]) -> str | None:
 
 def _last(name: str) -> str:
     return name.rpartition("/")[2]
+
+
+def nested(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The config as users see it: `{"net/width": 64}` becomes `{"net": {"width": 64}}`."""
+    tree: dict[str, Any] = {}
+    for name, value in config.items():
+        *groups, last = name.split("/")
+        group = tree
+        for part in groups:
+            group = group.setdefault(part, {})
+        group[last] = value
+    return tree

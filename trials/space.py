@@ -12,7 +12,7 @@ from raysweep.trials.constraints import Constraint
 from raysweep.trials.domains import Domain, Fixed
 from raysweep.trials.errors import SpaceError
 from raysweep.trials.layout import order, read_space, write_space
-from raysweep.trials.names import nearest
+from raysweep.trials.names import nearest, nested
 from raysweep.trials.parameters import Parameter
 from raysweep.trials.streams import Stream
 from raysweep.trials.trial import Config
@@ -167,14 +167,7 @@ class Space:
 
     def nested(self, config: Config) -> dict[str, Any]:
         """`config` as training code gets it: `{"net/width": 8}` becomes `{"net": {"width": 8}}`."""
-        nested: dict[str, Any] = {}
-        for name, value in config.items():
-            *groups, last = name.split("/")
-            place = nested
-            for group in groups:
-                place = place.setdefault(group, {})
-            place[last] = value
-        return nested
+        return nested(config)
 
     def _draw(self, stream: Stream) -> dict[str, Any]:
         config: dict[str, Any] = {}

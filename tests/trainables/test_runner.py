@@ -395,7 +395,7 @@ def test_users_see_a_nested_config(make: MakeRunner) -> None:
 
     def train(config: dict[str, Any]) -> dict[str, float]:
         seen.append(config)
-        return {"loss": 0.0}
+        return {"loss": 0}
 
     make(train).exchange([start(config={"lr": 0.1, "net/width": 3})], 60)
     assert seen == [{"lr": 0.1, "net": {"width": 3}}]

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raysweep.trainables.values import MAX_BYTES, clean, nested
+from raysweep.trainables.values import MAX_BYTES, clean
 from raysweep.trials.errors import ReportError
+from raysweep.trials.names import nested
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text("aé\x00'", max_size=5)
 names = st.text("abc", min_size=1, max_size=3)
