@@ -391,11 +391,8 @@ def test_what_a_function_returns_is_its_last_report(make: MakeRunner) -> None:
 
 
 def test_users_see_a_nested_config(make: MakeRunner) -> None:
-    seen: list[Any] = []
-
     def train(config: dict[str, Any]) -> dict[str, float]:
-        seen.append(config)
-        return {"loss": 0}
+        return {"loss": config["lr"] * config["net"]["width"]}
 
-    make(train).exchange([start(config={"lr": 0.1, "net/width": 3})], 60)
-    assert seen == [{"lr": 0.1, "net": {"width": 3}}]
+    events = make(train).exchange([start(config={"lr": 0.5, "net/width": 3})], 60)
+    assert events[1].metrics == {"loss": [1.5]}
