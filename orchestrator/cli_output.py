@@ -46,7 +46,7 @@ class Commands(TyperGroup):
         except KeyboardInterrupt:
             if ctx.invoked_subcommand not in _DRIVERS:
                 raise fail("interrupted", INTERRUPTED) from None
-            what = "interrupted at once; what was recorded is safe, and `raysweep resume` goes on from it"
+            what = "interrupted at once; what was recorded, if anything, is safe: `raysweep resume` goes on"
             raise fail(what, RESUMABLE) from None
         except OSError as error:
             if error.errno == errno.EPIPE:  # `raysweep trials | head`
