@@ -43,18 +43,22 @@ class BestSoFar:
         if values is None:
             trials.last_value[trial], trials.valued[trial] = _NAN, 0
             return
-        best, sign = trials.best_value[trial], self._sign
+        best, sign, alone = trials.best_value[trial], self._sign, len(self._names) == 1
         score = sign * best if best == best else math.inf
         for position, value in enumerate(values):
             number = value if type(value) is float else _real(value)
             if -math.inf < sign * number < score:
                 score = sign * number
-                found = tuple(_at(metrics.get(name), position) for name in self._names)
+                found = (number,) if alone else self._row(metrics, position)
                 self._climbs.setdefault(trial, []).append(Best(steps[position], found))
         if score < math.inf and score != sign * best:
             self._show(trial, self._climbs[trial][-1])
         trials.valued[trial] = isinstance(values[-1], (int, float))
         trials.last_value[trial] = _real(values[-1])
+
+    def _row(self, metrics: Mapping[str, Sequence[Any]], position: int) -> tuple[float, ...]:
+        """All of the goal's metrics at one step of a batch."""
+        return tuple(_at(metrics.get(name), position) for name in self._names)
 
     def supersede(self, trial: int, step: int) -> None:
         """An attempt begins at `step`: what earlier ones reported beyond it is no longer live."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
+from itertools import repeat
 from typing import Any, NamedTuple
 
 from raysweep.trials.goal import Goal
@@ -115,9 +116,11 @@ class Reported(NamedTuple):
 
     def reports(self, goal: Goal) -> Iterator[Report]:
         """The batch step by step, scored."""
-        for i, step in enumerate(self.steps):
-            row = {name: column[i] for name, column in self.metrics.items()}
-            yield Report(self.trial, self.attempt, step, row, goal.score(row))
+        trial, attempt, names = self.trial, self.attempt, tuple(self.metrics)
+        scores = goal.scores(self.metrics.get(goal.metric) or [None] * len(self.steps))
+        rows = zip(*self.metrics.values(), strict=True) if names else repeat(())
+        for step, score, row in zip(self.steps, scores, rows, strict=False):
+            yield Report(trial, attempt, step, dict(zip(names, row, strict=True)), score)
 
 
 class Checkpointed(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 Mode = Literal["min", "max"]
@@ -34,10 +34,22 @@ class Goal(NamedTuple):
 
     def score(self, metrics: Mapping[str, object]) -> float:
         """The score of one report: lower is better, `WORST` if there is no finite value."""
-        value = metrics.get(self.metrics[0][0])
+        return self.scores([metrics.get(self.metrics[0][0])])[0]
+
+    def _score(self, value: object) -> float:
         if not isinstance(value, (int, float)) or not -_LARGEST <= value <= _LARGEST:
             return WORST
         return float(-value if self.metrics[0][1] == "max" else value)
+
+    def scores(self, column: Sequence[object]) -> list[float]:
+        """The scores of values of the ranking metric; quick where they are floats, as most are."""
+        sign = -1.0 if self.metrics[0][1] == "max" else 1.0
+        return [
+            sign * value
+            if type(value) is float and -_LARGEST <= value <= _LARGEST
+            else self._score(value)
+            for value in column
+        ]
 
     def value(self, score: float) -> float:
         """The metric's value behind a score; NaN for `WORST`."""
