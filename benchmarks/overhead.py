@@ -4,8 +4,9 @@
 
 All run the same trivial trainable, 20 reports a trial, on the same two-slot local Ray inside one
 process, alternating round by round, so a busy machine disturbs all alike. Small is 60 trials,
-large 2,000 for those that can. Timed is the warm part: from the moment at which all slots (or
-actors) stand to the moment at which every report is where it belongs, for raysweep in Parquet.
+large 2,000 for those that can. Timed is the warm part: from the moment at which the first slot
+(or all actors) stand to the moment at which every report is where it belongs; for raysweep that is
+Parquet, with the sweep closed and its processes gone.
 Stock Tune has no warm part, as it starts an actor per trial; all of `fit()` is timed.
 """
 
@@ -30,6 +31,8 @@ from raysweep.trials.clock import SystemClock
 STEPS, SLOTS = 20, 2
 SMALL, LARGE = 60, 2_000
 _CLOCK = SystemClock()
+_SETTLE_S = 0.5
+"""Between two contenders: the last one's processes are still going away."""
 
 
 def train(config: Mapping[str, float]) -> Iterator[dict[str, float]]:
@@ -242,6 +245,7 @@ def measure(rounds: int, contenders: Sequence[Contender] = CONTENDERS) -> list[d
                 # Tune takes minutes: one round of it is enough to see two orders of magnitude
                 slow = each.name.startswith("Tune") and times.get((each.name, size))
                 if size in each.sizes and not slow:
+                    _CLOCK.sleep(_SETTLE_S)
                     times.setdefault((each.name, size), []).append(each.run(size))
     return [_row(name, size, taken) for (name, size), taken in times.items()]
 

@@ -11,6 +11,8 @@ from raysweep.trials.events import Event, Exhausted, Suggested, SuggestFailed
 from raysweep.trials.streams import Stream
 from raysweep.trials.trial import Config, TrialId
 
+_PLAIN = frozenset({int, float, str, bool, type(None)})
+
 
 class Proposer:
     """The only caller of `Searcher.ask`.
@@ -32,7 +34,8 @@ class Proposer:
             if config is None:
                 return Exhausted(at)
             self._check(config)
-            json.dumps(config)  # a numpy scalar equals an option, but no journal can carry it
+            if not _PLAIN.issuperset(map(type, config.values())):
+                json.dumps(config)  # a numpy scalar equals an option, but no journal can carry it
         except SpaceError as error:
             return SuggestFailed(at, trial, f"the searcher left the space: {error}")
         except Exception as error:
