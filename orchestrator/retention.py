@@ -7,6 +7,9 @@ from typing import Any
 from raysweep.orchestrator.live_trial import LiveTrial
 from raysweep.trials.trial import Status, TrialId
 
+_REMEMBERED = 1_000
+"""How many stopped trials are remembered: their late checkpoints come in the same batch."""
+
 
 class Retention:
     """Keeps the newest `keep` checkpoints of a live trial, the last one of a completed trial.
@@ -18,10 +21,13 @@ class Retention:
     def __init__(self, keep: int) -> None:
         self.keep = keep
         self._last_words: dict[TrialId, list[str]] = {}
+        self._doomed: dict[TrialId, None] = {}
         # of completed trials whose last checkpoint is still being written: what it will free
 
     def add(self, trial: LiveTrial, step: int, path: str) -> list[str]:
-        """`trial` has written a checkpoint."""
+        """`trial` has written a checkpoint, or pauses with one that it has just written."""
+        if (step, path) in trial.checkpoints:
+            return []
         trial.checkpoints.append((step, path))
         extra = len(trial.checkpoints) - max(1, self.keep)
         gone = [path for _, path in trial.checkpoints[:extra]] if extra > 0 else []
@@ -32,19 +38,29 @@ class Retention:
         """`trial` has ended; one that completed may be about to write its last checkpoint."""
         paths = [path for _, path in trial.checkpoints]
         if trial.status is not Status.COMPLETED:
+            self._doomed[trial.id] = None
+            if len(self._doomed) > _REMEMBERED:
+                del self._doomed[next(iter(self._doomed))]
             return paths
         if paths:
             self._last_words[trial.id] = paths
         return []
 
-    def last(self, trial: TrialId) -> list[str]:
-        """A completed trial has written its last checkpoint."""
+    def late(self, trial: TrialId, path: str) -> list[str]:
+        """A trial that has ended had written a checkpoint at `path`.
+
+        It is the last one of a trial that completed, and frees those before it; a trial that was
+        stopped at the step of that checkpoint needs it no more.
+        """
+        if trial in self._doomed:
+            return [path]
         return self._last_words.pop(trial, [])
 
     def state(self) -> dict[str, Any]:
         """What last checkpoints will free, as plain data."""
-        return {"last_words": self._last_words}
+        return {"last_words": self._last_words, "doomed": list(self._doomed)}
 
     def load(self, state: dict[str, Any]) -> None:
         """Take back what `state` gave."""
         self._last_words = dict(state["last_words"])
+        self._doomed = dict.fromkeys(state["doomed"])

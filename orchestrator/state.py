@@ -243,7 +243,7 @@ class SweepState:
     def _checkpointed(self, event: events.Checkpointed) -> None:
         trial = self.live.get(event.trial)
         if trial is None:
-            self._drop(self.retention.last(event.trial))
+            self._drop(self.retention.late(event.trial, event.path))
         elif trial.attempt == event.attempt:
             self._keep(trial, event.step, event.path)
 

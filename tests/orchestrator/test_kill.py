@@ -99,7 +99,7 @@ def tables(path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def check_kills(folder: Path, session: Session, kills: int, scheduler: str) -> None:
-    trials = 12 + 4 * kills
+    trials = 12 + (4 if "fifo" in scheduler else 24) * kills  # ASHA's are that much shorter
     stream = Stream(5, scheduler, kills)
     killed = write_spec(folder, "killed", scheduler, trials, session.address)
     done = sum(kill_at_random(killed, stream) for _ in range(kills))

@@ -177,6 +177,37 @@ def test_old_checkpoints_are_dropped_only_when_a_newer_one_is_recorded() -> None
     assert [a.path for a in hand.done if isinstance(a, actions.DropCheckpoint)] == ["one"]
 
 
+def dropped(hand: Hand) -> list[str]:
+    return [a.path for a in hand.done if isinstance(a, actions.DropCheckpoint)]
+
+
+def test_a_trial_that_pauses_with_its_newest_checkpoint_keeps_it() -> None:
+    """Found by killing drivers: the periodic checkpoint and the pause fell on the same step."""
+    hand = Hand(make_state(PROMOTION))
+    hand.report("t000000", 1, 0.1)
+    hand.give(events.Checkpointed(0.0, "t000000", 1, 1, "checkpoints/t000000/1-1"))
+    hand.give(events.Paused(0.0, "t000000", 1, 1, "checkpoints/t000000/1-1"))
+    assert hand.state.live["t000000"].checkpoint == "checkpoints/t000000/1-1"
+    assert dropped(hand) == []
+
+
+def test_the_checkpoint_of_a_trial_stopped_at_that_step_is_dropped() -> None:
+    hand = Hand(make_state(STOPPING))
+    hand.report("t000000", 1, float("nan"))
+    hand.give(events.Checkpointed(0.0, "t000000", 1, 1, "late"))
+    assert dropped(hand) == ["late"]
+
+
+def test_the_last_checkpoint_of_a_completed_trial_frees_the_one_before() -> None:
+    hand = Hand(make_state({"name": "fifo", "max_t": 2}))
+    hand.report("t000000", 1, 0.2)
+    hand.give(events.Checkpointed(0.0, "t000000", 1, 1, "first"))
+    hand.report("t000000", 2, 0.1)
+    assert dropped(hand) == []
+    hand.give(events.Checkpointed(0.0, "t000000", 1, 2, "last"))
+    assert dropped(hand) == ["first"]
+
+
 def test_an_unreadable_checkpoint_is_given_up_for_the_one_before() -> None:
     hand = Hand(
         make_state({"name": "fifo"}, retries={"infra": 9, "checkpoint": 1}, keep_checkpoints=2)
