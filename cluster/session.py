@@ -8,6 +8,7 @@ import importlib.metadata
 import logging
 import os
 import secrets
+import socket
 import subprocess
 import sys
 import tempfile
@@ -23,6 +24,8 @@ from raysweep.cluster.reaper import __file__ as REAPER
 from raysweep.trials.errors import ClusterError
 
 _OBJECT_STORE_BYTES = 128 * 2**20
+_LISTEN_S = 10.0
+"""How long a cluster may take to take up a connection."""
 _LONGEST_TEMP = 40
 """Ray's sockets lie some 60 characters below it, and a socket's path may have 107."""
 _ENVIRON = os.environ  # noqa: TID251  # this is the module that reads it
@@ -123,6 +126,7 @@ def _reaped(folder: Path) -> Iterator[None]:
 def _attached(address: str, runtime_env: dict[str, Any] | None) -> Iterator[Session]:
     if not _is_installed():
         runtime_env = {"py_modules": [raysweep], **(runtime_env or {})}
+    _check_listening(address)
     what = (
         f"there is no Ray that answers at {address!r}; start one with `ray start --head`, or leave "
         "the address out for an embedded one. If it asks for a token, set RAY_AUTH_MODE=token and "
@@ -130,6 +134,29 @@ def _attached(address: str, runtime_env: dict[str, Any] | None) -> Iterator[Sess
     )
     with _ray(what, address=address, runtime_env=runtime_env) as gcs_address:
         yield Session(gcs_address, False, None)
+
+
+def _check_listening(address: str) -> None:
+    """Refuse at once an address where nobody listens: Ray would try for minutes.
+
+    Raises:
+        ClusterError: nobody does, or the address is not of a kind that we can attach to.
+    """
+    if address == "auto":
+        return
+    host, colon, port = address.rpartition(":")
+    if "://" in address or not (colon and port.isdecimal()):
+        raise ClusterError(
+            f"cannot attach to {address!r}: give host:port of the cluster's GCS (6379 unless set "
+            'otherwise), "auto" on one of its machines, or "local" for an embedded Ray'
+        )
+    try:
+        socket.create_connection((host, int(port)), timeout=_LISTEN_S).close()
+    except OSError as error:
+        raise ClusterError(
+            f"there is no Ray that answers at {address!r} ({error}); start one with `ray start "
+            "--head`, or leave the address out for an embedded one"
+        ) from None
 
 
 @contextmanager

@@ -53,12 +53,14 @@ def next_commands(
 
 
 def _larger(budget: dict[str, dict[str, Any]]) -> str:
-    """Twice the limit that was used up most, as --set takes it; "" if there is none."""
+    """The limit used up most, doubled past what is spent, as --set takes it; "" if there is none."""
     shares = {name: spent["used"] / spent["limit"] for name, spent in budget.items()}
     if not shares:
         return ""
     name = max(shares, key=lambda each: shares[each])
     limit = 2 * budget[name]["limit"]
+    while limit <= budget[name]["used"]:  # a resume may have lowered it
+        limit *= 2
     unit = "s" if name.startswith("wall_time") else ""
     return f"budget.{name.removesuffix('_s')}={limit:.12g}{unit}"
 

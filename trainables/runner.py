@@ -199,6 +199,7 @@ class Runner:
     def _check_metrics(self, row: Mapping[str, Any]) -> None:
         missing = [name for name in self._spec.metrics if name not in row]
         if not missing:
+            self._check_numbers(row)
             return
         near = difflib.get_close_matches(missing[0], row, n=1)
         hint = f" (did you mean {near[0]!r}?)" if near else ""
@@ -207,6 +208,15 @@ class Runner:
             f"the first report lacks metric {missing[0]!r}{hint}; it has: {reported}. Report it, "
             "or name another one as the sweep's metric"
         )
+
+    def _check_numbers(self, row: Mapping[str, Any]) -> None:
+        """Text and lists never rank: a sweep of them would end without a best trial."""
+        for name in self._spec.metrics:
+            if isinstance(row[name], (str, list)):
+                raise ReportError(
+                    f"metric {name!r} is {repr(row[name])[:80]} in the first report, and what ranks "
+                    "trials must be a number; report it as a float, or name another metric"
+                )
 
     def _save_is_due(self, hosted: _Hosted, now_s: float) -> bool:
         every_s, every_steps = self._spec.every_s, self._spec.every_steps

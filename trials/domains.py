@@ -169,7 +169,8 @@ class Float:
     def at(self, index: int) -> float:
         """The value `index` steps above `low`."""
         assert self.step is not None, "only a stepped domain can be indexed"
-        return min(self.high, round(self.low + index * self.step, self._digits))
+        value = round(self.low + index * self.step, self._digits)
+        return min(self.high, max(self.low, value))  # rounding may leave the range by a hair
 
     def _nearest(self, value: float) -> int:
         assert self.step is not None

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 
-from raysweep.cluster.session import connect
 from raysweep.trials.clock import SystemClock
 from raysweep.trials.errors import ClusterError
 
@@ -122,21 +121,18 @@ def test_slots_come_and_go_with_nodes(drive: list[subprocess.Popen[str]], tmp_pa
     ]  # fmt: skip
 
 
-def test_an_address_that_does_not_answer_is_refused(
-    drive: list[subprocess.Popen[str]], tmp_path: Path
-) -> None:
-    code = "from raysweep.cluster.session import connect\nwith connect('auto'): pass"
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("127.0.0.1:1", "there is no Ray that answers at '127.0.0.1:1'"),
+        ("ray://here:10001", "cannot attach to 'ray://here:10001': give host:port"),
+        ("head", "cannot attach to 'head': give host:port"),
+    ],
+)
+def test_an_address_where_no_ray_can_be_is_refused_at_once(address: str, message: str) -> None:
+    """In a process of its own, as one that is connected already stays with what it has."""
+    code = f"from raysweep.cluster.session import connect\nwith connect({address!r}): pass"
     process = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False,
-        env={**os.environ, "RAY_TMPDIR": str(tmp_path)},  # noqa: TID251  # for a child process
-    )  # fmt: skip
-    assert f"{ClusterError.__name__}: there is no Ray that answers at 'auto'" in process.stderr
-    assert "leave the address out for an embedded one" in process.stderr
-
-
-def test_a_connected_ray_is_used_and_left_as_it_is(ray_cluster: object) -> None:
-    import ray
-
-    with connect() as session:
-        assert not session.embedded
-    assert ray.is_initialized()
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert f"{ClusterError.__name__}: {message}" in process.stderr

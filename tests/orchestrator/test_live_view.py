@@ -187,6 +187,7 @@ def _status(**budget: tuple[float, float]) -> dict[str, Any]:
             _status(trials=(3, 10), wall_time_s=(60, 60.0)), 0,
             "raysweep resume p --set budget.wall_time=120s",
         ),
+        (_status(trials=(30, 10)), 0, "raysweep resume p --set budget.trials=40"),
         (_status(gpu_hours=(0.5, 0.5)), 1, "raysweep resume p --set budget.gpu_hours=1"),
         (_status(), 0, "raysweep verify p"),
     ],

@@ -288,6 +288,8 @@ def test_long_messages_are_cut(make: MakeRunner) -> None:
         ([None], "yielded nothing; yield a dict"),
         ([0.5], "of type float; report for example"),
         ([{"loss": object()}], "metric 'loss' is of type object"),
+        ([{"loss": "0.5"}], "metric 'loss' is '0.5' in the first report, .* must be a number"),
+        ([{"loss": [0.5]}], r"metric 'loss' is \[0.5\] in the first report"),
     ],
 )
 def test_reports_that_cannot_be_used_are_told(

@@ -81,6 +81,12 @@ def test_numbers_keep_their_order_in_the_cube(domain: Domain, us: tuple[float, f
     assert low <= high
 
 
+def test_rounding_never_leaves_the_range() -> None:
+    """2**-24 has more decimals than round() can keep."""
+    domain = Float(2**-24, 1.0, step=0.25)
+    assert all(domain.contains(value) for value in grid(domain))
+
+
 @given(FINITE)
 def test_the_grid_of_a_finite_domain_is_all_of_it(domain: Domain) -> None:
     assume(domain.size is not None and domain.size <= 1000)
