@@ -14,6 +14,7 @@ from raysweep.orchestrator.cli_output import (
     stdout,
     sweep_path,
     sweeps_in,
+    with_best,
 )
 from raysweep.orchestrator.cli_words import Json, SweepArgument
 
@@ -25,7 +26,7 @@ def status(path: SweepArgument, as_json: Json = False) -> None:
 
     facts = read(sweep_path(path)).status()
     if as_json:
-        print_json(facts)
+        print_json(with_best(facts))
     else:
         stdout().print(status_table(facts))
 
@@ -160,9 +161,10 @@ def _listed(path: Path) -> dict[str, Any]:
         facts = results.status()
     except StoreError as error:
         return {"name": path.name, "path": str(path), "state": "damaged", "reason": str(error)}
-    return {
+    listed = {
         "name": facts["name"], "path": str(path), "state": facts["state"],
         "reason": facts["reason"], "created": results.manifest.get("created"),
         "elapsed_s": facts["elapsed_s"], "trials": facts["trials"], "reports": facts["reports"],
         "metric": next(iter(results.manifest["metrics"])), "best": facts["best"],
     }  # fmt: skip
+    return with_best(listed)

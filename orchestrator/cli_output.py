@@ -74,6 +74,12 @@ def stderr() -> Console:
     return _console(stderr=True)
 
 
+def with_best(facts: dict[str, Any]) -> dict[str, Any]:
+    """`facts` of a sweep with its best trial's id, config and metrics beside them, null if none."""
+    best = facts["best"] or {}
+    return {**facts, **{name: best.get(name) for name in ("trial_id", "config", "metrics")}}
+
+
 def print_json(value: Any) -> None:
     """`value` as JSON on standard output; NaN and infinities, which JSON lacks, are null."""
     sys.stdout.write(json.dumps(_plain(value), indent=2, allow_nan=False) + "\n")

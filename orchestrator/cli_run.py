@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from raysweep.orchestrator.cli_output import print_json, stderr, stdout, sweep_path
+from raysweep.orchestrator.cli_output import print_json, stderr, stdout, sweep_path, with_best
 from raysweep.orchestrator.cli_words import Json, Spec, SweepArgument
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def _drive(sweep: Sweep, as_json: bool, quiet: bool) -> None:
         closed = sweep.run(observe=observe)
     results = read(shown_path(sweep.path))
     if as_json:
-        print_json(results.status())
+        print_json(with_best(results.status()))
     else:
         stdout().print(summary(results, closed))
     if closed.exit_code:

@@ -78,6 +78,10 @@ def test_ls_lists_sweeps_and_the_damaged_ones_too(sweep: Path, tmp_path: Path) -
     assert (bad["name"], bad["state"]) == ("bad", "damaged")
     assert good["path"] == str(tmp_path / "good")
     assert good["best"]["metrics"]["loss"] == good["best"]["value"]
+    shown = ("trial_id", "config", "metrics")
+    assert [good[name] for name in shown] == [good["best"][name] for name in shown]
+    status = told("status", sweep)
+    assert [status[name] for name in shown] == [status["best"][name] for name in shown]
     assert good["best"].keys() >= {"trial_id", "config"}
     assert "small" in said("ls", tmp_path)
 
