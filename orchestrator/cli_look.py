@@ -114,6 +114,7 @@ def explain(
 
     results = read(sweep_path(path))
     story = tell(results, trial)
+    logs = sorted(results.path.glob(f"logs/{story.trial['trial_id']}-*.txt"))
     if as_json:
         moments = [{**m.facts, "at": m.at, "text": m.text} for m in story.moments]
         row = story.trial
@@ -121,11 +122,13 @@ def explain(
             {
                 "path": str(results.path), "trial_id": row["trial_id"], "status": row["status"],
                 "config": story.config, "best_value": row["best_value"],
-                "best_step": row["best_step"], "steps": row["steps"], "story": moments,
+                "best_step": row["best_step"], "steps": row["steps"], "logs": [str(log) for log in logs], "story": moments,
             }
         )  # fmt: skip
     else:
         stdout().print(story_table(story, next(iter(results.manifest["metrics"]))))
+        for log in logs:
+            stdout().print(f"printed  {log}", soft_wrap=True)
 
 
 def verify(path: SweepArgument, as_json: Json = False) -> None:

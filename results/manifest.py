@@ -11,7 +11,7 @@ from raysweep.results.layout import FOLDERS, FORMAT, is_sweep, read_manifest
 from raysweep.trials.clock import Clock
 from raysweep.trials.errors import StoreFormatError
 
-_OTHERS = frozenset({"checkpoints", "errors"})
+_OTHERS = frozenset({"checkpoints", "errors", "logs"})
 
 
 def _holds_other_files(path: Path) -> bool:

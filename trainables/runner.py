@@ -8,13 +8,15 @@ import gc
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO, cast
 
 from raysweep.trainables.base import Factory, Trainable
 from raysweep.trainables.batch import Batch
 from raysweep.trainables.checkpoint import verify_checkpoint, write_checkpoint
 from raysweep.trainables.failures import failed
 from raysweep.trainables.load import Code
+from raysweep.trainables.log import FOLDER as LOGS
+from raysweep.trainables.log import TrialLog
 from raysweep.trainables.values import clean
 from raysweep.trials.actions import Finish, Pause, PoolAction, RunTo, Start, Stop
 from raysweep.trials.clock import Clock
@@ -86,6 +88,7 @@ class Runner:
         self._factory: Factory | None = None
         self._hosted: _Hosted | None = None
         self._events: list[Event] = []
+        self._log = TrialLog()
 
     def warm(self) -> None:
         """Import the training code now; what that raises is told by the first trial that needs it."""
@@ -100,10 +103,12 @@ class Runner:
         the time. Nothing that the training code raises leaves this method but KeyboardInterrupt.
         """
         deadline_s = self._clock.now() + budget_s
-        for command in commands:
-            self._carry_out(command)
-        if self._hosted is not None and self._hosted.step < self._hosted.run_to:
-            self._train(self._hosted, deadline_s)
+        out = cast(TextIO, self._log)
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
+            for command in commands:
+                self._carry_out(command)
+            if self._hosted is not None and self._hosted.step < self._hosted.run_to:
+                self._train(self._hosted, deadline_s)
         events, self._events = self._events, []
         return events
 
@@ -123,6 +128,7 @@ class Runner:
 
     def _start(self, start: Start) -> None:
         self._drop()
+        self._log.aim(self._sweep / LOGS / f"{start.trial}-{start.attempt}.txt")
         began_s = self._clock.now()
         try:
             self._hosted = self._set_up(start)
@@ -279,6 +285,7 @@ class Runner:
             return
         _quietly_clean_up(hosted.trainable)
         del hosted
+        self._log.aim(None)
         torch = sys.modules.get("torch")
         if torch is not None and torch.cuda.is_initialized():
             gc.collect()  # cycles may hold tensors; without CUDA memory to win it is too slow
