@@ -80,10 +80,13 @@ def simulate(
         journal: where to record it; None: nowhere.
 
     Raises:
-        SpecError: `workers` is below 1.
+        SpecError: `workers` is below 1, or a time or spread below 0.
     """
     if workers < 1:
         raise SpecError(f"workers is {workers}; it must be 1 or more")
+    for name, value in (("step_s", step_s), ("step_sigma", step_sigma), ("setup_s", setup_s)):
+        if value < 0:
+            raise SpecError(f"{name} is {value:g}; it must be 0 or more")
     clock, state = ManualClock(), new_state(spec)
     ends_at = UNBOUNDED if spec.scheduler.get("max_t") else _DEFAULT_LENGTH
     machine = Machine(

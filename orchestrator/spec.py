@@ -137,18 +137,21 @@ class SweepSpec(Part):
         return cls._read(read_yaml(path), path.parent, path.name)
 
     @classmethod
-    def from_dict(cls, written: Mapping[str, Any], folder: str | Path | None = None) -> SweepSpec:
+    def from_dict(
+        cls, written: Mapping[str, Any], folder: str | Path | None = None, where: str = "spec"
+    ) -> SweepSpec:
         """The spec that a mapping of the same shape as the YAML stands for.
 
         Args:
             written: keys as in YAML; `space` may hold distributions made by `uniform(...)` and the
                 like, or be a `Space`, and `trainable` may be a function or a class.
             folder: what `trainable` and `storage` are relative to; None: the working directory.
+            where: what errors call it, e.g. the name of the file that it was read from.
 
         Raises:
             SpecError: as `from_yaml`.
         """
-        return cls._read(written, Path() if folder is None else Path(folder), "spec")
+        return cls._read(written, Path() if folder is None else Path(folder), where)
 
     @classmethod
     def _read(cls, written: Mapping[str, Any], folder: Path, where: str) -> SweepSpec:

@@ -66,7 +66,7 @@ def changed_spec(
             {k: v for k, v in kept.items() if k not in local} if isinstance(kept, dict) else {}
         )
         written["cluster"] = {**cluster, "address": None if address == "local" else address}
-    return SweepSpec.from_dict(written, path.parent)
+    return SweepSpec.from_dict(written, path.parent, path.name)
 
 
 def _set(written: dict[str, Any], key: str, value: Any) -> None:

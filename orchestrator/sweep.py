@@ -22,7 +22,7 @@ from raysweep.trainables.load import Code, ModuleCode, check_picklable
 from raysweep.trainables.runner import HostSpec
 from raysweep.trials.clock import Clock, SystemClock
 from raysweep.trials.decisions import Verdict
-from raysweep.trials.errors import StoreError, StoreFormatError, TrainableError
+from raysweep.trials.errors import SpecError, StoreFormatError, TrainableError
 from raysweep.trials.events import Closed, Event, Failed, Opened
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Sweep:
         Raises:
             TrainableError: the training code cannot be had.
             StoreFormatError: the directory holds another sweep, or something else.
-            StoreError: the directory cannot be written.
+            SpecError: the directory cannot be written.
         """
         path = spec.storage_path / spec.name
         sweep = cls(path, spec, _code(spec, train), clock)
@@ -104,7 +104,12 @@ class Sweep:
         merged = {**before, **(changes or {})}
         spec = changed(original, merged)
         sweep = cls(path, spec, _code(spec, train), clock)
-        sweep._original, sweep._changes, sweep._take_over = original, merged, take_over
+        # as the spec writes them, whole parts: `wall_time: 5m` and `wall_time_s: 300` are one key
+        canonical = spec.to_dict()
+        sweep._changes = {
+            top: canonical[top] for top in sorted({key.split(".")[0] for key in merged})
+        }
+        sweep._original, sweep._take_over = original, take_over
         sweep._new = False
         return sweep
 
@@ -223,7 +228,7 @@ def _code(spec: SweepSpec, train: Callable[..., Any] | type[Any] | None) -> Code
     if spec.trainable.startswith("<python:"):
         raise TrainableError(
             f"this sweep ran the Python object {spec.trainable[8:-1]!r}, which is not stored: pass "
-            f"it again, raysweep.resume(path, train=...)"
+            f"it again, raysweep.resume(path, trainable=...)"
         )
     code = ModuleCode(spec.trainable, str(spec.folder.resolve()))
     code.load()
@@ -247,7 +252,7 @@ def _check_writable(path: Path) -> None:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise StoreError(
+        raise SpecError(
             f"{path} cannot be written ({error.strerror}): choose another `storage:`, or mend the "
             f"rights of {folder}"
         ) from None

@@ -113,6 +113,23 @@ def test_simulate_takes_changes(tmp_path: Path) -> None:
     )
     assert sum(facts["trials"].values()) == 5
     assert call("simulate", spec, "--workers", 0).exit_code == 2
+    spread = call("simulate", spec, "--workers", 2, "--step-sigma", -1)
+    assert spread.exit_code == 2
+    assert "step_sigma is -1; it must be 0 or more" in spread.stderr
+
+
+def test_what_is_refused_is_told_with_the_name_of_the_file(tmp_path: Path) -> None:
+    spec = write_spec(tmp_path)
+    for command in (("run", spec), ("simulate", spec, "--workers", 2)):
+        refused = call(*command, "--set", "seed=-1")
+        assert refused.exit_code == 2
+        assert refused.stderr.startswith("error: sweep.yaml: seed")
+
+
+def test_a_storage_that_cannot_be_written_is_bad_input(tmp_path: Path) -> None:
+    result = call("run", write_spec(tmp_path), "--storage", "/dev/null/x")
+    assert result.exit_code == 2
+    assert "cannot be written" in result.stderr
 
 
 def test_a_directory_with_another_sweep_is_refused(tmp_path: Path) -> None:

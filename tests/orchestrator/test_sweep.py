@@ -22,7 +22,6 @@ from raysweep.trials.errors import (
     ClusterError,
     SpecError,
     StoreBusy,
-    StoreError,
     StoreFormatError,
     TrainableError,
 )
@@ -123,10 +122,8 @@ def test_a_stop_request_leaves_a_resumable_sweep(tmp_path: Path, ray_cluster: Se
     assert (closed.reason, closed.exit_code) == ("interrupted: raysweep stop", 75)
     assert closed.at - asked[0] < 20.0
     assert read(sweep.path).status()["state"] == "interrupted"
-    changes = {
-        "budget.steps": 10_000_000,
-        "budget.wall_time": read(sweep.path).status()["elapsed_s"] + 2,
-    }
+    limit_s = round(read(sweep.path).status()["elapsed_s"] + 2.5)
+    changes = {"budget.steps": 10_000_000, "budget.wall_time": f"{limit_s}s"}
     again = Sweep.reopen(sweep.path, train=steady, changes=changes)
     closed = again.run(handle_signals=False)
     assert "wall-time budget" in closed.reason
@@ -134,7 +131,11 @@ def test_a_stop_request_leaves_a_resumable_sweep(tmp_path: Path, ray_cluster: Se
     assert check_replay(sweep.path) == []
     results = read(sweep.path)
     assert results.opened is not None
-    assert results.opened.changes == json.loads(json.dumps(changes))
+    assert results.opened.changes == json.loads(
+        json.dumps({"budget": again.spec.to_dict()["budget"]})
+    )
+    limits = {name: spent["limit"] for name, spent in results.status()["budget"].items()}
+    assert limits == {"trials": 4, "steps": 10_000_000, "wall_time_s": limit_s}
     assert set(results.trials["attempts"]) <= {0, 1, 2}
 
 
@@ -173,7 +174,7 @@ def test_a_directory_that_holds_a_sweep_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_storage_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="cannot be written"):
+    with pytest.raises(SpecError, match="cannot be written"):
         Sweep.create(spec_of(Path("/proc/nowhere")), train=train)
 
 
