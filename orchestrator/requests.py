@@ -30,7 +30,9 @@ class StopRequests:
     """Heard by the loop once per turn; looks for the file twice a second.
 
     As a context manager it also handles SIGINT and SIGTERM: the first asks the sweep to come to
-    rest, the second interrupts it at once. It stays resumable either way.
+    rest, the second interrupts it at once. It stays resumable either way. A first signal that
+    comes while Ray starts is kept until the loop can hear it: an exception inside `ray.init` may
+    take the process down, and would leave nothing to resume.
     """
 
     def __init__(self, path: Path) -> None:
@@ -52,12 +54,19 @@ class StopRequests:
 
     def __enter__(self) -> StopRequests:
         for number in (signal.SIGINT, signal.SIGTERM):
-            self._before[number] = signal.signal(number, self._caught)
+            self._before[number] = signal.getsignal(number)
+        self.listen()
         return self
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+
+    def listen(self) -> None:
+        """Take the signals, again if somebody has put another handler; not after the first one."""
+        if not self._signal:
+            for number in self._before:
+                signal.signal(number, self._caught)
 
     def _caught(self, number: int, frame: FrameType | None) -> None:
         for each in self._before:

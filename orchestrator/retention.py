@@ -20,9 +20,9 @@ class Retention:
 
     def __init__(self, keep: int) -> None:
         self.keep = keep
-        self._last_words: dict[TrialId, list[str]] = {}
-        self._doomed: dict[TrialId, None] = {}
         # of completed trials whose last checkpoint is still being written: what it will free
+        self._last_words: dict[TrialId, list[str]] = {}
+        self._doomed: dict[TrialId, None] = {}  # ended otherwise, the latest last
 
     def add(self, trial: LiveTrial, step: int, path: str) -> list[str]:
         """`trial` has written a checkpoint, or pauses with one that it has just written."""
@@ -34,15 +34,15 @@ class Retention:
         del trial.checkpoints[: len(gone)]
         return gone
 
-    def end(self, trial: LiveTrial) -> list[str]:
-        """`trial` has ended; one that completed may be about to write its last checkpoint."""
+    def end(self, trial: LiveTrial, *, saving: bool) -> list[str]:
+        """`trial` has ended; if it completed and is `saving`, one more checkpoint is to come."""
         paths = [path for _, path in trial.checkpoints]
         if trial.status is not Status.COMPLETED:
             self._doomed[trial.id] = None
             if len(self._doomed) > _REMEMBERED:
                 del self._doomed[next(iter(self._doomed))]
             return paths
-        if paths:
+        if paths and saving:
             self._last_words[trial.id] = paths
         return []
 

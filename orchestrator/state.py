@@ -238,7 +238,7 @@ class SweepState:
         else:
             self._record(trial, "finish", why, step)
             self._do(actions.Finish(trial.id, trial.attempt, slot, why))
-            self._end(trial, Status.COMPLETED)
+            self._end(trial, Status.COMPLETED, saving=True)
 
     def _checkpointed(self, event: events.Checkpointed) -> None:
         trial = self.live.get(event.trial)
@@ -311,12 +311,12 @@ class SweepState:
             self.slots.release(trial.slot, usable=usable)
             trial.slot = None
 
-    def _end(self, trial: LiveTrial, status: Status) -> None:
+    def _end(self, trial: LiveTrial, status: Status, *, saving: bool = False) -> None:
         self._release(trial)
         trial.move(status, self.spend.at)
         del self.live[trial.id]
         self.ended[status] += 1
-        self._drop(self.retention.end(trial))
+        self._drop(self.retention.end(trial, saving=saving))
         self.advice.end(trial.id, trial.outcome())
 
     def _fill(self) -> None:

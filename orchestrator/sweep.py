@@ -132,13 +132,16 @@ class Sweep:
         """
         from raysweep.cluster import session
 
-        cluster = self.spec.cluster
-        with session.connect(cluster.address, num_cpus=cluster.num_cpus, num_gpus=cluster.num_gpus):
+        cluster, requests = self.spec.cluster, StopRequests(self.path)
+        connection = session.connect(
+            cluster.address, num_cpus=cluster.num_cpus, num_gpus=cluster.num_gpus
+        )
+        with requests if handle_signals else nullcontext(), connection:
+            if handle_signals:
+                requests.listen()  # Ray has put its own handler for SIGTERM
             resources = self._resources()
             with self._opened() as (store, state):
-                requests = StopRequests(self.path)
-                with requests if handle_signals else nullcontext():
-                    return self._drive(store, state, resources, requests, observe)
+                return self._drive(store, state, resources, requests, observe)
 
     def _resources(self) -> Resources:
         from raysweep.cluster.nodes import living_nodes

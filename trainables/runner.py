@@ -166,6 +166,9 @@ class Runner:
             return
         self._send(hosted)
         if ended:
+            if hosted.trainable.can_save and hosted.saved[0] != hosted.step:
+                with contextlib.suppress(CheckpointError):  # what it learnt is worth having anyway
+                    self._checkpoint(hosted)
             self._events.append(Ended(0.0, hosted.trial, hosted.attempt, hosted.step))
             self._drop()
 
