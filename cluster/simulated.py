@@ -17,11 +17,11 @@ from raysweep.trials.actions import PoolAction
 from raysweep.trials.clock import ManualClock
 from raysweep.trials.errors import RaysweepError
 from raysweep.trials.events import (
-    Checkpointed,
     Ended,
     ErrorClass,
     Event,
     Failed,
+    Finished,
     Paused,
     Reported,
     SlotDown,
@@ -243,11 +243,11 @@ class SimulatedPool:
         self._busy_until(start.slot, moment)
 
     def _finish(self, run: _Run) -> None:
+        moment, start, path = self._now() + self._machine.save_s, run.start, None
         if self._machine.can_save:
-            moment, start = self._now() + self._machine.save_s, run.start
-            saved = Checkpointed(moment, start.trial, start.attempt, run.step, self._path(run))
-            self._later(moment, saved, None)
+            path = self._path(run)
             self._busy_until(start.slot, moment)
+        self._later(moment, Finished(moment, start.trial, start.attempt, run.step, path), None)
         self._leave(run)
 
     def _leave(self, run: _Run) -> None:

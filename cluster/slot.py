@@ -14,6 +14,7 @@ from raysweep.trials.events import (
     Ended,
     Event,
     Failed,
+    Finished,
     Paused,
     Reported,
 )
@@ -152,7 +153,7 @@ class Slot:
         """Whether to pass an event on; takes note of how far the hosted trial is."""
         who = (event.trial, event.attempt)
         if who != self.hosted:
-            return isinstance(event, Reported | Checkpointed) and who in self._finishing
+            return isinstance(event, Reported | Checkpointed | Finished) and who in self._finishing
         self._heard = True
         if isinstance(event, Reported):
             self._step = event.steps[-1]

@@ -54,7 +54,7 @@ class Retention:
         """
         if trial in self._doomed:
             return [path]
-        return self._last_words.pop(trial, [])
+        return [older for older in self._last_words.pop(trial, []) if older != path]
 
     def state(self) -> dict[str, Any]:
         """What last checkpoints will free, as plain data."""

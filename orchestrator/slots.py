@@ -14,6 +14,13 @@ class Slots:
         self._holder: dict[str, TrialId | None] = {}
         self._free: list[str] = []
         self.busy = 0
+        self.finishing: dict[TrialId, str] = {}
+        """Trials that have given up their slot but may still write a last checkpoint on it."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing runs and nothing is being written."""
+        return not (self.busy or self.finishing)
 
     def __len__(self) -> int:
         return len(self._holder)
@@ -30,6 +37,7 @@ class Slots:
 
     def down(self, slot: str) -> TrialId | None:
         """The slot is gone; returns who still held it."""
+        self.finishing = {trial: at for trial, at in self.finishing.items() if at != slot}
         if slot in self._free:
             self._free.remove(slot)
         holder = self._holder.pop(slot, None)
@@ -52,9 +60,14 @@ class Slots:
 
     def state(self) -> dict[str, Any]:
         """Holders and the order of the free ones, as plain data."""
-        return {"holder": self._holder, "free": self._free, "busy": self.busy}
+        return {
+            "holder": self._holder,
+            "free": self._free,
+            "busy": self.busy,
+            "finishing": self.finishing,
+        }
 
     def load(self, state: dict[str, Any]) -> None:
         """Take back what `state` gave."""
         self._holder, self._free = dict(state["holder"]), list(state["free"])
-        self.busy = state["busy"]
+        self.busy, self.finishing = state["busy"], dict(state["finishing"])

@@ -69,6 +69,7 @@ class SweepState:
             events.Reported: self._reported,
             events.Checkpointed: self._checkpointed,
             events.Paused: self._paused,
+            events.Finished: self._finished,
             events.Ended: self._ended,
             events.Failed: self._failed,
             events.Ticked: lambda event: None,
@@ -91,7 +92,7 @@ class SweepState:
             self.waiting.wake(event.at)
             if self.draining is None and self.slots.free:
                 self._fill()
-            if not self.slots.busy or self.draining:
+            if self.draining or self.slots.idle:
                 self._close_if_done()
         return turn
 
@@ -134,8 +135,6 @@ class SweepState:
         self.ended = {Status(name): count for name, count in state["ended"].items()}
         self._exhausted = state["exhausted"]
 
-    # -- the driver and its slots -------------------------------------------------------------
-
     def _opened(self, event: events.Opened) -> None:
         """A new driver: every process of the last one is gone, and so are its slots."""
         self.slots, self.draining, self.closed = Slots(), None, False
@@ -168,8 +167,6 @@ class SweepState:
         if not len(self.slots) and self._slotless_since is None:
             self._slotless_since = event.at
 
-    # -- suggestions --------------------------------------------------------------------------
-
     def _suggested(self, event: events.Suggested) -> None:
         self.waiting.answered(event.trial)
         self.suspicion.works("searcher")
@@ -185,8 +182,6 @@ class SweepState:
     def _no_more(self, event: events.Exhausted) -> None:
         self.waiting.forget_asked()
         self._exhausted = True
-
-    # -- the life of a trial --------------------------------------------------------------------
 
     def _current(self, event: Any) -> LiveTrial | None:
         """The live trial whose current attempt this event is about; None: it is stale."""
@@ -238,6 +233,8 @@ class SweepState:
         else:
             self._record(trial, "finish", why, step)
             self._do(actions.Finish(trial.id, trial.attempt, slot, why))
+            if trial.status is Status.RUNNING:  # else it has left, or will before it hears of this
+                self.slots.finishing[trial.id] = slot
             self._end(trial, Status.COMPLETED, saving=True)
 
     def _checkpointed(self, event: events.Checkpointed) -> None:
@@ -264,6 +261,11 @@ class SweepState:
         trial.move(Status.PAUSED, self.spend.at)
         if trial.owed and self.draining is None:
             self._recall(trial, Reason("promoted while it paused"))
+
+    def _finished(self, event: events.Finished) -> None:
+        self.slots.finishing.pop(event.trial, None)
+        if event.path:
+            self._drop(self.retention.late(event.trial, event.path))
 
     def _ended(self, event: events.Ended) -> None:
         if trial := self._current(event):
@@ -374,7 +376,7 @@ class SweepState:
 
     def _close_if_done(self) -> None:
         if self.draining:
-            if not self.slots.busy or self.spend.at >= self.draining.deadline:
+            if self.slots.idle or self.spend.at >= self.draining.deadline:
                 self._do(actions.Close(self.draining.reason, self.draining.exit_code))
             return
         more = self.waiting or self._may_suggest()

@@ -19,6 +19,7 @@ from raysweep.trials.events import (
     Ended,
     Event,
     Failed,
+    Finished,
     Opened,
     Paused,
     Started,
@@ -103,12 +104,12 @@ class Life:
         self.attempts.slot[row], self.attempts.node[row] = event.slot, event.node
         self.attempts.setup_s[row] = event.setup_s
 
-    def _checkpointed(self, event: Checkpointed, verdicts: Sequence[Verdict]) -> None:
+    def _checkpointed(self, event: Checkpointed | Finished, verdicts: Sequence[Verdict]) -> None:
         trial = self.trials.index.get(event.trial, -1)
         if trial < 0 or event.attempt != self.trials.attempts[trial]:
             self.stale_events += 1
-            return
-        self._keep(trial, event.step, event.path)
+        elif event.path is not None:
+            self._keep(trial, event.step, event.path)
 
     def _paused(self, event: Paused, verdicts: Sequence[Verdict]) -> None:
         row = self._current(event.trial, event.attempt)
@@ -210,6 +211,7 @@ _HANDLERS: Final[dict[type, Callable[[Life, Any, Sequence[Verdict]], None]]] = {
     Started: Life._started,
     Checkpointed: Life._checkpointed,
     Paused: Life._paused,
+    Finished: Life._checkpointed,
     Ended: Life._ended,
     Failed: Life._failed,
     Opened: Life._opened,

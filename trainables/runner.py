@@ -21,7 +21,7 @@ from raysweep.trainables.values import clean
 from raysweep.trials.actions import Finish, Pause, PoolAction, RunTo, Start, Stop
 from raysweep.trials.clock import Clock
 from raysweep.trials.errors import CheckpointError, ReportError
-from raysweep.trials.events import Checkpointed, Ended, Event, Paused, Started
+from raysweep.trials.events import Checkpointed, Ended, Event, Finished, Paused, Started
 from raysweep.trials.names import nested
 from raysweep.trials.trial import TrialId
 
@@ -256,18 +256,16 @@ class Runner:
     def _save_and_drop(self, hosted: _Hosted, command: Pause | Finish) -> None:
         """Yield the slot with a checkpoint of the present step, new unless there is one already."""
         step, path = hosted.saved
-        fresh = step != hosted.step
         try:
-            if fresh:
+            if step != hosted.step:
                 path = self._save(hosted) if hosted.trainable.can_save else None
         except CheckpointError as error:
-            self._fail(hosted, error)
-            return
-        where = (0.0, hosted.trial, hosted.attempt, hosted.step)
-        if isinstance(command, Pause):
-            self._events.append(Paused(*where, path))
-        elif fresh and path is not None:
-            self._events.append(Checkpointed(*where, path))
+            if isinstance(command, Pause):
+                self._fail(hosted, error)
+                return
+            path = None  # it has done its work: what it reported stands
+        answer = Paused if isinstance(command, Pause) else Finished
+        self._events.append(answer(0.0, hosted.trial, hosted.attempt, hosted.step, path))
         self._drop()
 
     def _send(self, hosted: _Hosted) -> None:

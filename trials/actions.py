@@ -61,7 +61,7 @@ class Stop(NamedTuple):
 
 
 class Finish(NamedTuple):
-    """Write the last checkpoint and end the trial; its slot is free at once."""
+    """Write the last checkpoint and end the trial; its slot is free at once. Answered by `Finished`."""
 
     trial: TrialId
     attempt: int

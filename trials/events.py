@@ -143,6 +143,16 @@ class Paused(NamedTuple):
     path: str | None
 
 
+class Finished(NamedTuple):
+    """A trial that was told to finish has left its slot; `path` is its last checkpoint, or None."""
+
+    at: float
+    trial: TrialId
+    attempt: int
+    step: int
+    path: str | None
+
+
 class Ended(NamedTuple):
     """The training code has nothing more to train after `step`."""
 
@@ -195,6 +205,7 @@ Event = (
     | Reported
     | Checkpointed
     | Paused
+    | Finished
     | Ended
     | Failed
     | Ticked
@@ -206,7 +217,7 @@ EVENTS: dict[str, type[Any]] = {
     cls.__name__: cls
     for cls in (
         Opened, SlotUp, SlotDown, Suggested, SuggestFailed, Exhausted, Started, Reported,
-        Checkpointed, Paused, Ended, Failed, Ticked, Interrupted, Closed,
+        Checkpointed, Paused, Finished, Ended, Failed, Ticked, Interrupted, Closed,
     )
 }  # fmt: skip
 """Every event by the name that stands in the journal."""

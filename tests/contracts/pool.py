@@ -15,10 +15,10 @@ from raysweep.cluster.pool import Pool
 from raysweep.trials.actions import Finish, Pause, RunTo, Start, Stop
 from raysweep.trials.decisions import Reason
 from raysweep.trials.events import (
-    Checkpointed,
     Ended,
     ErrorClass,
     Failed,
+    Finished,
     Paused,
     Reported,
     SlotUp,
@@ -238,8 +238,9 @@ class PoolContract:
         watched.until_step("t000001", 3)
         watched.pool.do(Finish("t000001", 1, start.slot, WHY))
         watched.start("t000002", 1)
-        written = watched.until(Checkpointed, "t000001")
+        written = watched.until(Finished, "t000001")
         assert written.step == 3
+        assert written.path is not None
         watched.until_step("t000002", 1)
         assert watched.of("t000001")[-1] is written
 

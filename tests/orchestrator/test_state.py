@@ -27,6 +27,7 @@ class Hand:
 
     def __init__(self, state: SweepState, slots: int = 1) -> None:
         self.state, self.at = state, 0.0
+        self.answers = True  # to `Finish`
         self.done: list[Any] = []
         self.give(events.Opened(0.0, 1, 0.0, "here"))
         for number in range(slots):
@@ -38,6 +39,8 @@ class Hand:
             self.done.append(action)
             if isinstance(action, actions.Suggest):
                 self.give(events.Suggested(self.at, action.trial, {"x": 0.5}))
+            elif isinstance(action, actions.Finish) and self.answers:
+                self.give(events.Finished(self.at, action.trial, action.attempt, 0, None))
         return turn.actions
 
     def report(self, trial: str, step: int, loss: float, attempt: int = 1) -> list[actions.Action]:
@@ -206,6 +209,26 @@ def test_the_last_checkpoint_of_a_completed_trial_frees_the_one_before() -> None
     assert dropped(hand) == []
     hand.give(events.Checkpointed(0.0, "t000000", 1, 2, "last"))
     assert dropped(hand) == ["first"]
+
+
+def test_a_sweep_does_not_close_before_the_last_checkpoint_is_written() -> None:
+    hand = Hand(make_state({"name": "fifo", "max_t": 1}, budget=Budget(trials=1)))
+    hand.answers = False
+    hand.report("t000000", 1, 0.1)
+    assert not [action for action in hand.done if isinstance(action, actions.Close)]
+    hand.give(events.Finished(1.0, "t000000", 1, 1, "checkpoints/t000000/1-1"))
+    assert hand.last(actions.Close).exit_code == 0
+    assert dropped(hand) == []
+
+
+def test_a_process_that_dies_over_its_last_checkpoint_does_not_hold_the_sweep_up() -> None:
+    hand = Hand(make_state({"name": "fifo", "max_t": 1}, budget=Budget(trials=1)))
+    hand.answers = False
+    hand.report("t000000", 1, 0.1)
+    hand.give(events.SlotDown(1.0, "s0", "killed"))
+    hand.give(events.SlotUp(2.0, "s1", "n0", ""))
+    assert hand.last(actions.Close).exit_code == 0
+    assert hand.state.ended[Status.COMPLETED] == 1
 
 
 def test_an_unreadable_checkpoint_is_given_up_for_the_one_before() -> None:

@@ -19,6 +19,7 @@ from raysweep.trials.events import (
     Ended,
     ErrorClass,
     Failed,
+    Finished,
     Paused,
     Reported,
     Started,
@@ -112,7 +113,7 @@ def test_returns_when_the_budget_is_spent(make: MakeRunner) -> None:
 
 def test_ends_when_nothing_is_left(make: MakeRunner) -> None:
     events = make().exchange([start(config={"end": 2})], 60)
-    assert kinds(events) == ["Started", "Reported", "Ended"]
+    assert kinds(events) == ["Started", "Reported", "Checkpointed", "Ended"]
     assert events[-1] == Ended(0.0, "t000001", 1, 2)
 
 
@@ -188,10 +189,11 @@ def test_finish_saves_unless_that_step_is_saved(make: MakeRunner) -> None:
     runner = make(every_steps=2)
     first = runner.exchange([start(run_to=2)], 60)
     assert kinds(first) == ["Started", "Reported", "Checkpointed"]
-    assert runner.exchange([Finish("t000001", 1, "s1", WHY)], 60) == []
+    (done,) = runner.exchange([Finish("t000001", 1, "s1", WHY)], 60)
+    assert done == Finished(0.0, "t000001", 1, 2, first[-1].path)
     runner.exchange([start("t000002", 3)], 60)
     (last,) = runner.exchange([Finish("t000002", 1, "s1", WHY)], 60)
-    assert last == Checkpointed(0.0, "t000002", 1, 3, "checkpoints/t000002/1-3")
+    assert last == Finished(0.0, "t000002", 1, 3, "checkpoints/t000002/1-3")
 
 
 def test_checkpoints_come_by_steps_after_their_reports(make: MakeRunner) -> None:
@@ -219,7 +221,8 @@ def test_code_that_cannot_save_is_not_asked_to(make: MakeRunner) -> None:
         Paused(0.0, "t000001", 1, 3, None)
     ]
     runner.exchange([start(run_to=3)], 60)
-    assert runner.exchange([Finish("t000001", 1, "s1", WHY)], 60) == []
+    (done,) = runner.exchange([Finish("t000001", 1, "s1", WHY)], 60)
+    assert done == Finished(0.0, "t000001", 1, 3, None)
 
 
 class OutOfMemoryError(RuntimeError): ...

@@ -24,6 +24,7 @@ EXAMPLES: list[Any] = [
     events.Reported(0.6, "t000000", 1, [1, 2], [0.1, 0.2], {"loss": [0.5, None]}),
     events.Checkpointed(0.7, "t000000", 1, 2, "checkpoints/t000000/1-2"),
     events.Paused(0.8, "t000000", 1, 2, None),
+    events.Finished(0.85, "t000001", 1, 2, "checkpoints/t000001/1-2"),
     events.Ended(0.9, "t000000", 1, 2),
     events.Failed(1.0, "t000000", 1, "error", "ValueError: no", "Traceback ..."),
     events.Ticked(1.1),
