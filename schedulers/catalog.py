@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 from raysweep.schedulers.asha import PromotionAsha, StoppingAsha
@@ -11,6 +10,7 @@ from raysweep.schedulers.base import Scheduler
 from raysweep.schedulers.fifo import Fifo
 from raysweep.schedulers.median import MedianStopping
 from raysweep.trials.errors import SpecError
+from raysweep.trials.names import nearest
 
 
 class Option(NamedTuple):
@@ -69,10 +69,10 @@ def check_scheduler(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """
     entry = SCHEDULERS.get(name)
     if entry is None:
-        raise SpecError(f"scheduler: {name!r} is not one; {_nearest(name, SCHEDULERS)}")
+        raise SpecError(f"scheduler: {name!r} is not one; {nearest(name, SCHEDULERS)}")
     for option in options:
         if option not in entry.options:
-            hint = _nearest(option, entry.options)
+            hint = nearest(option, entry.options)
             raise SpecError(f"scheduler {name}: {option!r} is no option of it; {hint}")
     filled = {
         option: _checked(name, option, rule, options.get(option, rule.default))
@@ -100,12 +100,6 @@ def _checked(name: str, option: str, rule: Option, value: Any) -> Any:
             f"scheduler {name}: {option} is {given}; it must be a whole number, {rule.allowed} or more"
         )
     return value
-
-
-def _nearest(name: str, known: Mapping[str, Any]) -> str:
-    match = get_close_matches(str(name), known, n=1)
-    hint = f"did you mean {match[0]!r}? " if match else ""
-    return f"{hint}There are: {', '.join(known)}"
 
 
 def build_scheduler(name: str, options: Mapping[str, Any]) -> Scheduler:

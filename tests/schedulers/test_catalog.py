@@ -49,7 +49,7 @@ def test_defaults() -> None:
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("ahsa", {}, r"scheduler: 'ahsa' is not one; did you mean 'asha'\? There are: fifo, median"),
+        ("ahsa", {}, r"scheduler: 'ahsa' is not one; did you mean 'asha'\? allowed: fifo, median"),
         ("hyperopt", {}, "'hyperopt' is not one; .*fifo, median, asha"),
         ("asha", {}, "scheduler asha: max_t is missing; it must be a whole number, 1 or more"),
         ("asha", {"max_t": None}, "max_t is missing"),

@@ -187,13 +187,12 @@ def test_a_resumed_trial_that_paused_at_once_names_its_checkpoint(make: MakeRunn
 
 def test_finish_saves_unless_that_step_is_saved(make: MakeRunner) -> None:
     runner = make(every_steps=2)
-    first = runner.exchange([start(run_to=2)], 60)
-    assert kinds(first) == ["Started", "Reported", "Checkpointed"]
-    (done,) = runner.exchange([Finish("t000001", 1, "s1", WHY)], 60)
-    assert done == Finished(0.0, "t000001", 1, 2, first[-1].path)
+    saved = runner.exchange([start(run_to=2)], 60)[-1]
+    done = [Finished(0.0, "t000001", 1, 2, saved.path)]
+    assert runner.exchange([Finish("t000001", 1, "s1", WHY)], 60) == done
     runner.exchange([start("t000002", 3)], 60)
-    (last,) = runner.exchange([Finish("t000002", 1, "s1", WHY)], 60)
-    assert last == Finished(0.0, "t000002", 1, 3, "checkpoints/t000002/1-3")
+    last = [Finished(0.0, "t000002", 1, 3, "checkpoints/t000002/1-3")]
+    assert runner.exchange([Finish("t000002", 1, "s1", WHY)], 60) == last
 
 
 def test_checkpoints_come_by_steps_after_their_reports(make: MakeRunner) -> None:
@@ -221,8 +220,8 @@ def test_code_that_cannot_save_is_not_asked_to(make: MakeRunner) -> None:
         Paused(0.0, "t000001", 1, 3, None)
     ]
     runner.exchange([start(run_to=3)], 60)
-    (done,) = runner.exchange([Finish("t000001", 1, "s1", WHY)], 60)
-    assert done == Finished(0.0, "t000001", 1, 3, None)
+    done = runner.exchange([Finish("t000001", 1, "s1", WHY)], 60)
+    assert done == [Finished(0.0, "t000001", 1, 3, None)]
 
 
 class OutOfMemoryError(RuntimeError): ...
@@ -396,8 +395,6 @@ def test_what_a_function_returns_is_its_last_report(make: MakeRunner) -> None:
 
 
 def test_users_see_a_nested_config(make: MakeRunner) -> None:
-    def train(config: dict[str, Any]) -> dict[str, float]:
-        return {"loss": config["lr"] * config["net"]["width"]}
-
-    events = make(train).exchange([start(config={"lr": 0.5, "net/width": 3})], 60)
+    runner = make(lambda config: {"loss": config["lr"] * config["net"]["width"]})
+    events = runner.exchange([start(config={"lr": 0.5, "net/width": 3})], 60)
     assert events[1].metrics == {"loss": [1.5]}
