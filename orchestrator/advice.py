@@ -55,10 +55,10 @@ class Advice:
             return Stop(Reason("the scheduler gave no decision at its own grant"))
         return decision
 
-    def next_paused(self) -> Promotion | None:
+    def next_paused(self, *, more: bool) -> Promotion | None:
         """Whom to resume; nobody if the scheduler fails to say."""
         try:
-            return self.scheduler.next_paused()
+            return self.scheduler.next_paused(more)
         except Exception as error:
             self._raised("scheduler", error)
             return None

@@ -6,8 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from raysweep.orchestrator.rebuild import Objects
 from raysweep.orchestrator.spec import SweepSpec
 from raysweep.orchestrator.sweep import Sweep
+from raysweep.schedulers.base import Scheduler
+from raysweep.searchers.base import Searcher
 
 if TYPE_CHECKING:
     from raysweep.results.read import Results
@@ -23,8 +26,8 @@ def run(
     mode: str = "min",
     metrics: Mapping[str, str] | None = None,
     trials: int | None = None,
-    searcher: str | Mapping[str, Any] = "random",
-    scheduler: str | Mapping[str, Any] = "fifo",
+    searcher: str | Mapping[str, Any] | Searcher = "random",
+    scheduler: str | Mapping[str, Any] | Scheduler = "fifo",
     constraints: Sequence[str] = (),
     resources: Mapping[str, Any] | None = None,
     budget: Mapping[str, Any] | None = None,
@@ -43,7 +46,8 @@ def run(
             value, or a nested group.
         metric, mode: what ranks trials, `min` or `max`; or `metrics`, several with their modes.
         trials: how many to run; the same as `budget={"trials": …}`.
-        searcher, scheduler: a name, or `{"name": …, option: value}`.
+        searcher, scheduler: a name, `{"name": …, option: value}`, or an object of your own
+            (`raysweep.searchers.base`, `raysweep.schedulers.base`).
         constraints: expressions over parameters that every config must satisfy.
         resources: what a trial holds, e.g. `{"cpu": 1, "gpu": 0.25}`.
         budget: limits: trials, steps, wall_time, gpu_hours.
@@ -84,13 +88,16 @@ def run(
     }  # fmt: skip
     checked = SweepSpec.from_dict(written)
     train = None if isinstance(trainable, str) else trainable
-    return _drive(Sweep.create(checked, train=train), progress)
+    objects = _objects(searcher, scheduler)
+    return _drive(Sweep.create(checked, train=train, objects=objects), progress)
 
 
 def resume(
     path: str | Path,
     *,
     trainable: Callable[..., Any] | type[Any] | None = None,
+    searcher: Searcher | None = None,
+    scheduler: Scheduler | None = None,
     changes: Mapping[str, Any] | None = None,
     take_over: bool = False,
     progress: bool = True,
@@ -100,6 +107,8 @@ def resume(
     Args:
         path: the sweep directory.
         trainable: the training code again, if it was given as an object.
+        searcher, scheduler: fresh ones of the same kind, if they were given as objects; what
+            they knew is told to them again from the journal.
         changes: dotted keys of the spec to set anew, e.g. `{"budget.trials": 100}`.
         take_over: fence off a driver that is still at work.
         progress: show live progress on the terminal.
@@ -107,8 +116,23 @@ def resume(
     Raises:
         StoreBusy, StoreFormatError, SpecError, ClusterError: as `Sweep.reopen` and `Sweep.run`.
     """
-    sweep = Sweep.reopen(Path(path), train=trainable, changes=changes, take_over=take_over)
+    sweep = Sweep.reopen(
+        Path(path),
+        train=trainable,
+        objects=Objects(searcher, scheduler),
+        changes=changes,
+        take_over=take_over,
+    )
     return _drive(sweep, progress)
+
+
+def _objects(searcher: Any, scheduler: Any) -> Objects:
+    """Those of the two that are no names."""
+    named = (str, Mapping)
+    return Objects(
+        None if isinstance(searcher, named) else searcher,
+        None if isinstance(scheduler, named) else scheduler,
+    )
 
 
 def _drive(sweep: Sweep, progress: bool) -> Results:

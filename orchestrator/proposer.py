@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
-from raysweep.searchers.base import Searcher
+from raysweep.searchers.base import LATER, Searcher
 from raysweep.trials.errors import SpaceError
-from raysweep.trials.events import Event, Exhausted, Suggested, SuggestFailed
+from raysweep.trials.events import Deferred, Event, Exhausted, Suggested, SuggestFailed
 from raysweep.trials.streams import Stream
 from raysweep.trials.trial import Config, TrialId
 
@@ -28,11 +28,13 @@ class Proposer:
         self._searcher, self._check, self._seed = searcher, check, seed
 
     def __call__(self, trial: TrialId, at: float) -> Event:
-        """`Suggested`, `Exhausted`, or `SuggestFailed` for whatever the searcher did wrong."""
+        """`Suggested`, `Exhausted`, `Deferred`, or `SuggestFailed` for whatever the searcher did wrong."""
         try:
             config = self._searcher.ask(trial, Stream(self._seed, trial, "ask"))
             if config is None:
                 return Exhausted(at)
+            if config is LATER:
+                return Deferred(at, trial)
             self._check(config)
             if not _PLAIN.issuperset(map(type, config.values())):
                 json.dumps(config)  # a numpy scalar equals an option, but no journal can carry it

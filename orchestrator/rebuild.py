@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from raysweep.orchestrator.budget import Budget
 from raysweep.orchestrator.rules import Rules
-from raysweep.orchestrator.spec import SweepSpec
+from raysweep.orchestrator.spec import SweepSpec, is_object
 from raysweep.orchestrator.state import SweepState
 from raysweep.orchestrator.turn import Turn
+from raysweep.schedulers.base import Scheduler
 from raysweep.schedulers.catalog import build_scheduler
+from raysweep.searchers.base import Searcher
 from raysweep.searchers.catalog import build_searcher
 from raysweep.trials.decisions import Verdict
 from raysweep.trials.errors import SpecError
@@ -78,12 +80,54 @@ def changed(spec: SweepSpec, changes: Mapping[str, Any]) -> SweepSpec:
     return SweepSpec.from_dict(written, spec.folder)
 
 
-def new_state(spec: SweepSpec) -> SweepState:
-    """The state of a sweep that has not begun."""
+class Objects(NamedTuple):
+    """What was given from Python and is not stored: None where the spec has it by name."""
+
+    searcher: Searcher | None = None
+    scheduler: Scheduler | None = None
+
+
+NO_OBJECTS = Objects()
+
+
+def new_state(spec: SweepSpec, objects: Objects = NO_OBJECTS) -> SweepState:
+    """The state of a sweep that has not begun.
+
+    Args:
+        spec: what it goes by.
+        objects: its searcher and scheduler, fresh, where the spec has objects.
+
+    Raises:
+        SpecError: an object is missing.
+    """
+    return SweepState(rules_of(spec), _searcher(spec, objects), _scheduler(spec, objects))
+
+
+def _searcher(spec: SweepSpec, objects: Objects) -> Searcher:
     options = dict(spec.searcher)
-    searcher = build_searcher(options.pop("name"), options, spec.parsed_space, spec.seed, spec.goal)
+    name = options.pop("name")
+    if not is_object(name):
+        return build_searcher(name, options, spec.parsed_space, spec.seed, spec.goal)
+    if objects.searcher is None:
+        raise _missing("searcher", name)
+    return objects.searcher
+
+
+def _scheduler(spec: SweepSpec, objects: Objects) -> Scheduler:
     options = dict(spec.scheduler)
-    return SweepState(rules_of(spec), searcher, build_scheduler(options.pop("name"), options))
+    name = options.pop("name")
+    if not is_object(name):
+        return build_scheduler(name, options)
+    if objects.scheduler is None:
+        raise _missing("scheduler", name)
+    return objects.scheduler
+
+
+def _missing(what: str, name: str) -> SpecError:
+    return SpecError(
+        f"{what}: this sweep goes by the Python object {name[8:-1]}, which is not stored: pass a "
+        f"fresh one, raysweep.resume(path, {what}=...)"
+    )
 
 
 def replayed(

@@ -8,14 +8,20 @@ from raysweep.trials.trial import TrialId
 
 
 class Slots:
-    """The slots that the pool has announced, each free or held by one trial."""
+    """The slots that the pool has announced, each free or held by one trial.
 
-    def __init__(self) -> None:
+    Args:
+        at: the sweep's age; there is no slot since then.
+    """
+
+    def __init__(self, at: float = 0.0) -> None:
         self._holder: dict[str, TrialId | None] = {}
         self._free: list[str] = []
         self.busy = 0
         self.finishing: dict[TrialId, str] = {}
         """Trials that have given up their slot but may still write a last checkpoint on it."""
+        self.none_since: float | None = at
+        """The sweep's age since which there is no slot; None: there is one."""
 
     @property
     def idle(self) -> bool:
@@ -34,14 +40,17 @@ class Slots:
         """A new slot, free."""
         self._holder[slot] = None
         self._free.append(slot)
+        self.none_since = None
 
-    def down(self, slot: str) -> TrialId | None:
+    def down(self, slot: str, at: float) -> TrialId | None:
         """The slot is gone; returns who still held it."""
         self.finishing = {trial: at for trial, at in self.finishing.items() if at != slot}
         if slot in self._free:
             self._free.remove(slot)
         holder = self._holder.pop(slot, None)
         self.busy -= holder is not None
+        if not self._holder and self.none_since is None:
+            self.none_since = at
         return holder
 
     def take(self, trial: TrialId) -> str:
@@ -65,9 +74,11 @@ class Slots:
             "free": self._free,
             "busy": self.busy,
             "finishing": self.finishing,
+            "none_since": self.none_since,
         }
 
     def load(self, state: dict[str, Any]) -> None:
         """Take back what `state` gave."""
         self._holder, self._free = dict(state["holder"]), list(state["free"])
         self.busy, self.finishing = state["busy"], dict(state["finishing"])
+        self.none_since = state["none_since"]

@@ -34,6 +34,11 @@ _NAME = re.compile(r"[a-z0-9_-]{1,64}")
 _TRAINABLE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*|<python:.+>")
 
 
+def is_object(name: str) -> bool:
+    """Whether a spec stands for something given from Python, which is not stored with it."""
+    return name.startswith("<python:")
+
+
 def _name(value: Any) -> Any:
     if isinstance(value, str) and not _NAME.fullmatch(value):
         raise problem(f"got {value!r}; use 1 to 64 lower-case letters, digits, - and _")
@@ -69,8 +74,10 @@ def _storage(value: Any) -> Any:
     return value
 
 
-def _chosen(value: Any) -> tuple[str, dict[str, Any]]:
-    """Name and options from `asha` or `{name: asha, max_t: 27}`."""
+def _chosen(value: Any, method: str) -> tuple[str, dict[str, Any]]:
+    """Name and options from `asha` or `{name: asha, max_t: 27}`; an object has `method`."""
+    if callable(getattr(value, method, None)) and not isinstance(value, type):
+        return f"<python:{type(value).__qualname__}>", {}
     if isinstance(value, str):
         return value, {}
     if not isinstance(value, Mapping) or not isinstance(value.get("name"), str):
@@ -81,21 +88,21 @@ def _chosen(value: Any) -> tuple[str, dict[str, Any]]:
 def _searcher(value: Any) -> dict[str, Any]:
     from raysweep.searchers.catalog import check_searcher
 
-    name, options = _chosen(value)
-    return {"name": name, **told(check_searcher, name, options)}
+    name, options = _chosen(value, "ask")
+    return {"name": name, **({} if is_object(name) else told(check_searcher, name, options))}
 
 
 def _scheduler(value: Any) -> dict[str, Any]:
     from raysweep.schedulers.catalog import check_scheduler
 
-    name, options = _chosen(value)
-    return {"name": name, **told(check_scheduler, name, options)}
+    name, options = _chosen(value, "grant")
+    return {"name": name, **({} if is_object(name) else told(check_scheduler, name, options))}
 
 
 class SweepSpec(Part):
     """A sweep as it was asked for; YAML and Python give the same object.
 
-    `searcher` and `scheduler` hold their name and all options; `metric` and `mode` name what ranks
+    `searcher` and `scheduler` hold their name and all options, or `<python:...>` for objects; `metric` and `mode` name what ranks
     trials, `metrics` all that is optimised, that one included; `space` is in the one form that
     `Space.to_dict` writes.
     """
@@ -185,13 +192,16 @@ class SweepSpec(Part):
     def _contradictions(self) -> Iterator[str]:
         from raysweep.searchers.catalog import SEARCHERS, build_searcher
 
-        options = {option: v for option, v in self.searcher.items() if option != "name"}
+        options = dict(self.searcher)
+        searcher = options.pop("name")
+        ends = is_object(searcher) or SEARCHERS[searcher].finite  # an object may end: who knows
         try:
-            build_searcher(self.searcher["name"], options, self._parsed, self.seed, self.goal)
+            if not is_object(searcher):
+                build_searcher(searcher, options, self._parsed, self.seed, self.goal)
         except SpecError as error:
             yield f"searcher: {error}"
         limits = {name for name, v in self.budget.model_dump().items() if v is not None}
-        if not limits and not SEARCHERS[self.searcher["name"]].finite:
+        if not limits and not ends:
             yield (
                 "budget: nothing ends this sweep; give one of trials, steps, wall_time, gpu_hours, "
                 "or a searcher that ends (grid)"

@@ -56,7 +56,6 @@ class SweepState:
         self._exhausted = False
         self.retention = Retention(rules.keep_checkpoints)
         self.suspicion = Suspicion()
-        self._slotless_since: float | None = 0.0
         self._turn = Turn([], [])
         self._handlers: dict[type, Callable[[Any], None]] = {
             events.Opened: self._opened,
@@ -65,6 +64,7 @@ class SweepState:
             events.Suggested: self._suggested,
             events.SuggestFailed: self._suggest_failed,
             events.Exhausted: self._no_more,
+            events.Deferred: lambda event: self.waiting.defer(event.trial),
             events.Started: self._started,
             events.Reported: self._reported,
             events.Checkpointed: self._checkpointed,
@@ -74,7 +74,7 @@ class SweepState:
             events.Failed: self._failed,
             events.Ticked: lambda event: None,
             events.Interrupted: lambda e: self._drain(f"interrupted: {e.cause}", 75),
-            events.Closed: self._closed,
+            events.Closed: lambda event: None,
         }
 
     def handle(self, event: events.Event) -> Turn:
@@ -86,6 +86,7 @@ class SweepState:
         turn = self._turn = Turn([], [])
         self.spend.pass_time(event.at, self.slots.busy)
         self._handlers[type(event)](event)
+        self.closed |= isinstance(event, events.Closed)
         if not self.closed:
             if self.draining is None and (over := self.spend.exhausted()):
                 self._drain(over, 0)
@@ -106,15 +107,14 @@ class SweepState:
         if self.draining:
             return self.draining.deadline
         deadline = min(self.spend.deadline(self.slots.busy), self.waiting.due)
-        if self._slotless_since is not None:
-            deadline = min(deadline, self._slotless_since + self.rules.stalled_s)
+        if self.slots.none_since is not None:
+            deadline = min(deadline, self.slots.none_since + self.rules.stalled_s)
         return deadline
 
     def state(self) -> dict[str, Any]:
         """Everything, as plain JSON data: the next event may be any that this state could meet."""
         parts = {name: getattr(self, name).state() for name in _PARTS}
         return parts | {
-            "slotless_since": self._slotless_since,
             "draining": self.draining,
             "closed": self.closed,
             "changes": self.changes,
@@ -127,7 +127,6 @@ class SweepState:
         """Take back what `state` gave."""
         for name in _PARTS:
             getattr(self, name).load(state[name])
-        self._slotless_since = state["slotless_since"]
         self.draining = Draining(*state["draining"]) if state["draining"] else None
         self.closed = state["closed"]
         self.changes = state["changes"]
@@ -137,8 +136,8 @@ class SweepState:
 
     def _opened(self, event: events.Opened) -> None:
         """A new driver: every process of the last one is gone, and so are its slots."""
-        self.slots, self.draining, self.closed = Slots(), None, False
-        self._slotless_since, self.changes = event.at, event.changes
+        self.slots, self.draining, self.closed = Slots(event.at), None, False
+        self.changes = event.changes
         self.waiting.reopen()
         for trial in self.live.values():
             trial.slot = None
@@ -155,17 +154,14 @@ class SweepState:
 
     def _slot_up(self, event: events.SlotUp) -> None:
         self.slots.up(event.slot)
-        self._slotless_since = None
 
     def _slot_down(self, event: events.SlotDown) -> None:
-        holder = self.slots.down(event.slot)
+        holder = self.slots.down(event.slot, event.at)
         if holder is not None:  # given to it before word of its death came: not the trial's fault
             trial = self.live[holder]
             trial.slot = None
-            why = Reason(ErrorClass.INFRA)
-            (self._again if trial.status is Status.RUNNING else self._park)(trial, why)
-        if not len(self.slots) and self._slotless_since is None:
-            self._slotless_since = event.at
+            back = self._again if trial.status is Status.RUNNING else self._park
+            back(trial, Reason(ErrorClass.INFRA))
 
     def _suggested(self, event: events.Suggested) -> None:
         self.waiting.answered(event.trial)
@@ -180,8 +176,8 @@ class SweepState:
             self._drain(hopeless, 1)
 
     def _no_more(self, event: events.Exhausted) -> None:
-        self.waiting.forget_asked()
         self._exhausted = True
+        self.waiting.forget_asked()
 
     def _current(self, event: Any) -> LiveTrial | None:
         """The live trial whose current attempt this event is about; None: it is stale."""
@@ -197,6 +193,7 @@ class SweepState:
         if trial is None:
             return
         self.suspicion.works("code")
+        self.waiting.deferred = False
         self.spend.steps += len(event.steps)
         forgive(trial)
         for report in event.reports(self.rules.goal):
@@ -316,6 +313,7 @@ class SweepState:
     def _end(self, trial: LiveTrial, status: Status, *, saving: bool = False) -> None:
         self._release(trial)
         trial.move(status, self.spend.at)
+        self.waiting.deferred = False
         del self.live[trial.id]
         self.ended[status] += 1
         self._drop(self.retention.end(trial, saving=saving))
@@ -334,12 +332,18 @@ class SweepState:
         limit = self.rules.budget.trials
         return not self._exhausted and (limit is None or self.waiting.issued < limit)
 
+    def _more(self) -> bool:
+        """Whether trials may still come to run that do not now, paused ones apart."""
+        alone = self.waiting.deferred and self.slots.idle  # nobody to learn from
+        return bool(self.waiting) or (self._may_suggest() and not alone)
+
     def _next_work(self) -> tuple[LiveTrial, Reason] | None:
         if not self.slots.free:
             return None
         if ready := self.waiting.pop_ready():
             return self.live[ready[0]], ready[1]
-        while promotion := self.advice.next_paused():
+        more = self._more()
+        while promotion := self.advice.next_paused(more=more):
             trial = self.live.get(promotion.trial)
             if trial is None:
                 continue
@@ -354,8 +358,8 @@ class SweepState:
     def _start(self, trial: LiveTrial, why: Reason) -> None:
         if not trial.run_to:
             trial.run_to = self.advice.grant(trial.id)
-        slot, seed = self.slots.take(trial.id), self.rules.seed
-        start = trial.begin(slot, Stream(seed, trial.id, "train").integer(0, 1 << 31), why)
+        seed = Stream(self.rules.seed, trial.id, "train").integer(0, 1 << 31)
+        start = trial.begin(self.slots.take(trial.id), seed, why)
         trial.move(Status.RUNNING, self.spend.at)
         verb = "start" if trial.attempt == 1 else "resume"
         self._record(trial, verb, why, trial.step, trial.run_to)
@@ -379,17 +383,13 @@ class SweepState:
             if self.slots.idle or self.spend.at >= self.draining.deadline:
                 self._do(actions.Close(self.draining.reason, self.draining.exit_code))
             return
-        more = self.waiting or self._may_suggest()
-        if not more and (len(self.slots) or not self.live):
+        if not self._more() and (len(self.slots) or not self.live):
             failed, issued = self.ended[Status.FAILED], self.waiting.issued
             self._do(actions.Close(*self.rules.judge(failed, issued)))
-        elif self._slotless_since is not None:
-            waited_s = self.spend.at - self._slotless_since
+        elif self.slots.none_since is not None:
+            waited_s = self.spend.at - self.slots.none_since
             if waited_s >= self.rules.stalled_s:
                 self._do(actions.Close(f"stalled: no slot for {waited_s:.0f} s", 3))
-
-    def _closed(self, event: events.Closed) -> None:
-        self.closed = True
 
     def _do(self, action: actions.Action) -> None:
         self._turn.actions.append(action)

@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Any
 from raysweep.cluster.resources import Resources
 from raysweep.orchestrator.loop import Loop
 from raysweep.orchestrator.proposer import Proposer
-from raysweep.orchestrator.rebuild import changed, new_state, replayed, rules_of
+from raysweep.orchestrator.rebuild import (
+    NO_OBJECTS,
+    Objects,
+    changed,
+    new_state,
+    replayed,
+    rules_of,
+)
 from raysweep.orchestrator.requests import StopRequests, request_stop
 from raysweep.orchestrator.spec import SweepSpec
 from raysweep.orchestrator.state import SweepState
@@ -40,8 +47,15 @@ class Sweep:
         spec: what the sweep goes by, with all changes of resumes.
     """
 
-    def __init__(self, path: Path, spec: SweepSpec, code: Code, clock: Clock | None = None) -> None:
-        self.path, self.spec = path, spec
+    def __init__(
+        self,
+        path: Path,
+        spec: SweepSpec,
+        code: Code,
+        clock: Clock | None = None,
+        objects: Objects = NO_OBJECTS,
+    ) -> None:
+        self.path, self.spec, self._objects = path, spec, objects
         self._code, self._clock = code, clock or SystemClock()
         self._original, self._changes, self._take_over = spec, dict[str, Any](), False
         self._new = True
@@ -52,6 +66,7 @@ class Sweep:
         spec: SweepSpec,
         *,
         train: Callable[..., Any] | type[Any] | None = None,
+        objects: Objects = NO_OBJECTS,
         clock: Clock | None = None,
     ) -> Sweep:
         """A new sweep at `spec.storage / spec.name`; starts and writes nothing yet.
@@ -59,6 +74,7 @@ class Sweep:
         Args:
             spec: what to do.
             train: the training code if it is an object and not a `module:name`.
+            objects: searcher and scheduler where the spec does not name them.
             clock: for tests.
 
         Raises:
@@ -67,7 +83,7 @@ class Sweep:
             SpecError: the directory cannot be written.
         """
         path = spec.storage_path / spec.name
-        sweep = cls(path, spec, _code(spec, train), clock)
+        sweep = cls(path, spec, _code(spec, train), clock, objects)
         _check_free(path)
         _check_writable(path)
         return sweep
@@ -78,6 +94,7 @@ class Sweep:
         path: Path,
         *,
         train: Callable[..., Any] | type[Any] | None = None,
+        objects: Objects = NO_OBJECTS,
         changes: Mapping[str, Any] | None = None,
         take_over: bool = False,
         clock: Clock | None = None,
@@ -87,6 +104,7 @@ class Sweep:
         Args:
             path: the sweep directory.
             train: the training code again, if it was an object.
+            objects: searcher and scheduler again, fresh ones, if they were objects.
             changes: dotted keys of the spec to set anew, e.g. `{"budget.trials": 100}`.
             take_over: fence off a driver that is still at work.
             clock: for tests.
@@ -103,7 +121,8 @@ class Sweep:
         before = results.opened.changes if results.opened else {}
         merged = {**before, **(changes or {})}
         spec = changed(original, merged)
-        sweep = cls(path, spec, _code(spec, train), clock)
+        new_state(spec, objects)  # what is missing, or not allowed, is told before Ray starts
+        sweep = cls(path, spec, _code(spec, train), clock, objects)
         # as the spec writes them, whole parts: `wall_time: 5m` and `wall_time_s: 300` are one key
         canonical = spec.to_dict()
         sweep._changes = {
@@ -155,7 +174,7 @@ class Sweep:
         """The store, and the state that it records: new, or rebuilt by replay."""
         from raysweep.results.store import Store
 
-        state = new_state(self._original)
+        state = new_state(self._original, self._objects)
         if self._new:
             store = Store.create(self.path, self._manifest(), clock=self._clock)
         else:

@@ -14,7 +14,7 @@ from raysweep.trials.trial import TrialId, trial_id
 class Waiting:
     """Trials to be continued, trials to be started, and suggestions under way.
 
-    `fresh` holds the trials that were suggested and never started; `issued` counts the trials
+    `deferred` says that the searcher wants to learn more before it is asked again; `fresh` holds the trials that were suggested and never started; `issued` counts the trials
     that the sweep has made so far, which is what its budget of trials limits.
     """
 
@@ -25,11 +25,12 @@ class Waiting:
         self._asked: dict[TrialId, None] = {}  # in the order asked
         self._unanswered: deque[TrialId] = deque()  # asked of a driver that died too soon
         self._next_number = 0
+        self.deferred = False
         self.issued = 0
 
     def __bool__(self) -> bool:
-        waiting = self.fresh or self._ready or self._delayed or self._asked or self._unanswered
-        return bool(waiting)
+        unanswered = self._unanswered and not self.deferred
+        return bool(self.fresh or self._ready or self._delayed or self._asked or unanswered)
 
     @property
     def under_way(self) -> int:
@@ -59,6 +60,8 @@ class Waiting:
 
     def ask(self, *, new: bool) -> TrialId | None:
         """The id of the next trial to ask a config for: one never answered, else a new one."""
+        if self.deferred:
+            return None
         if self._unanswered:
             trial = self._unanswered.popleft()
         elif new:
@@ -74,6 +77,13 @@ class Waiting:
         """A suggestion came, or failed to."""
         self._asked.pop(trial, None)
 
+    def defer(self, trial: TrialId) -> None:
+        """The searcher has nothing for `trial` now: it comes first once something was learnt."""
+        if trial in self._asked:
+            del self._asked[trial]
+            self._unanswered.append(trial)
+        self.deferred = True
+
     def forget_asked(self) -> None:
         """No suggestion will come any more, so those under way were never issued."""
         self.issued -= len(self._asked) + len(self._unanswered)
@@ -84,6 +94,7 @@ class Waiting:
         """A new driver: ask again for what the last one left unanswered; nobody waits yet."""
         self._unanswered.extend(self._asked)
         self._asked.clear()
+        self.deferred = False
         self.fresh.clear()
         self._ready.clear()
         self._delayed.clear()
@@ -98,6 +109,7 @@ class Waiting:
             "issued": self.issued,
             "asked": list(self._asked),
             "unanswered": list(self._unanswered),
+            "deferred": self.deferred,
         }
 
     def load(self, state: dict[str, Any]) -> None:
@@ -106,6 +118,7 @@ class Waiting:
         self.issued = state["issued"]
         self._asked = dict.fromkeys(state["asked"])
         self._unanswered = deque(state["unanswered"])
+        self.deferred = state.get("deferred", False)
         self.fresh = deque(state["fresh"])
         self._ready = deque((trial, Reason(*why)) for trial, why in state["ready"])
         self._delayed = [(at, trial) for at, trial in state["delayed"]]

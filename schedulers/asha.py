@@ -71,7 +71,7 @@ class StoppingAsha(_Ladder):
             return Stop(why)
         return RunTo(self._above(index), why)
 
-    def next_paused(self) -> Promotion | None:
+    def next_paused(self, more: bool = True) -> Promotion | None:
         """Nobody is ever paused."""
         return None
 
@@ -116,7 +116,7 @@ class PromotionAsha(_Ladder):
         self._waiting[index].add(entry)
         self._place[entry[2]] = (index, entry)
 
-    def next_paused(self) -> Promotion | None:
+    def next_paused(self, more: bool = True) -> Promotion | None:
         """The best promotable trial of the highest rung that has one (Algorithm 2, get_job)."""
         for index in range(len(self._rungs) - 1, -1, -1):
             if not self._waiting[index]:

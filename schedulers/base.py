@@ -4,7 +4,7 @@
 |---|---|---|
 | `grant(trial)` | a new trial is about to start | the step to which it may run without asking |
 | `on_report(report)` | each report, once per step, in journal order | `Continue` before the granted step; there `RunTo`, `Pause`, `Stop` or `Finish` |
-| `next_paused()` | a slot is free | whom to resume, to which step and why; None: nobody. What it names counts as resumed |
+| `next_paused(more)` | a slot is free; `more`: new trials may still come | whom to resume, to which step and why; None: nobody. What it names counts as resumed |
 | `on_end(trial, outcome)` | a trial ended for good, by whatever cause | |
 
 A scheduler sees scores: lower is better, `goal.WORST` for what is missing or not finite, and
@@ -38,8 +38,11 @@ class Scheduler(Protocol):
         """What the trial should do after this report."""
         ...
 
-    def next_paused(self) -> Promotion | None:
-        """The paused trial that deserves a free slot more than a new one does."""
+    def next_paused(self, more: bool = True) -> Promotion | None:
+        """The paused trial that deserves a free slot more than a new one does.
+
+        Without `more`, nobody new will join, so nobody need wait to be compared with them.
+        """
         ...
 
     def on_end(self, trial: TrialId, outcome: Outcome) -> None:

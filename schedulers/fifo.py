@@ -29,7 +29,7 @@ class Fifo:
             return CONTINUE
         return Finish(Reason("max_t", self._max_t, report.score))
 
-    def next_paused(self) -> Promotion | None:
+    def next_paused(self, more: bool = True) -> Promotion | None:
         """Nobody is ever paused."""
         return None
 

@@ -80,7 +80,7 @@ class MedianStopping:
         middle = len(means) // 2
         return float(means[middle] if len(means) % 2 else fmean(means[middle - 1 : middle + 1]))
 
-    def next_paused(self) -> Promotion | None:
+    def next_paused(self, more: bool = True) -> Promotion | None:
         """Nobody is ever paused."""
         return None
 

@@ -2,7 +2,7 @@
 
 | call | when | told again on resume |
 |---|---|---|
-| `ask(trial, stream)` | a slot will need a config; may be far ahead of the trial's start | no |
+| `ask(trial, stream)` | a slot will need a config; may be far ahead of the trial's start. None: nothing is left; `LATER`: ask again when a trial has reported or ended | no |
 | `suggested(trial, config)` | the proposal is in the journal: the trial is pending from here | yes |
 | `tell(report)` | each report of a trial, once per step, in journal order | yes |
 | `end(trial, outcome)` | the trial has ended for good | yes |
@@ -14,17 +14,28 @@ the journal rebuilds it without a refit; `state` and `load` only shorten the rep
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from enum import Enum
+from typing import Any, Final, Literal, Protocol
 
 from raysweep.trials.streams import Stream
 from raysweep.trials.trial import Config, Outcome, Report, TrialId
 
 
+class Later(Enum):
+    """The type of `LATER`."""
+
+    LATER = "later"
+
+
+LATER: Final = Later.LATER
+"""The answer of a searcher that must learn from the trials under way before it proposes more."""
+
+
 class Searcher(Protocol):
     """What to try next."""
 
-    def ask(self, trial: TrialId, stream: Stream) -> dict[str, Any] | None:
-        """A config for `trial`, drawn from its own `stream`; None if there is nothing left."""
+    def ask(self, trial: TrialId, stream: Stream) -> dict[str, Any] | Literal[Later.LATER] | None:
+        """A config for `trial`, drawn from its own `stream`; `LATER`; None: nothing is left."""
         ...
 
     def suggested(self, trial: TrialId, config: Config) -> None:

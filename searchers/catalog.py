@@ -9,7 +9,8 @@ from raysweep.searchers.base import Searcher
 from raysweep.searchers.grid import grid
 from raysweep.searchers.random_search import RandomSearch
 from raysweep.searchers.sobol import sobol
-from raysweep.trials.errors import SpecError
+from raysweep.trials.domains import Free
+from raysweep.trials.errors import SpaceError, SpecError
 from raysweep.trials.goal import Goal
 from raysweep.trials.names import nearest
 from raysweep.trials.space import Space
@@ -111,4 +112,9 @@ def build_searcher(
         SpecError: as `check_searcher`; SpaceError: for a space that this searcher cannot search.
     """
     checked = check_searcher(name, options)
+    free = [flat for flat, p in space.parameters.items() if isinstance(p.domain, Free)]
+    if free:
+        raise SpaceError(
+            f"{free[0]} is free: it has no law that {name} could draw from; give it a distribution"
+        )
     return SEARCHERS[name].build(space, seed, goal, **checked)

@@ -88,6 +88,13 @@ class Exhausted(NamedTuple):
     at: float
 
 
+class Deferred(NamedTuple):
+    """The searcher proposes nothing before it has learnt more; the id stays free for later."""
+
+    at: float
+    trial: TrialId
+
+
 class Started(NamedTuple):
     """An attempt is set up and stands at `step` (0: from scratch)."""
 
@@ -201,6 +208,7 @@ Event = (
     | Suggested
     | SuggestFailed
     | Exhausted
+    | Deferred
     | Started
     | Reported
     | Checkpointed
@@ -216,8 +224,8 @@ Event = (
 EVENTS: dict[str, type[Any]] = {
     cls.__name__: cls
     for cls in (
-        Opened, SlotUp, SlotDown, Suggested, SuggestFailed, Exhausted, Started, Reported,
-        Checkpointed, Paused, Finished, Ended, Failed, Ticked, Interrupted, Closed,
+        Opened, SlotUp, SlotDown, Suggested, SuggestFailed, Exhausted, Deferred, Started,
+        Reported, Checkpointed, Paused, Finished, Ended, Failed, Ticked, Interrupted, Closed,
     )
 }  # fmt: skip
 """Every event by the name that stands in the journal."""

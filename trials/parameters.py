@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from raysweep.trials.domains import Choice, Domain, Fixed, Float, Int
+from raysweep.trials.domains import Choice, Domain, Fixed, Float, Free, Int
 from raysweep.trials.errors import SpaceError
 from raysweep.trials.names import nearest
 from raysweep.trials.values import plain
@@ -81,6 +81,11 @@ def fixed(value: Any, when: When = None) -> Parameter:
     return Parameter(Fixed(value), conditions(when))
 
 
+def free(column: str = "json", when: When = None) -> Parameter:
+    """Any plain value, for searchers that make values of their own; `column` is its table type."""
+    return Parameter(Free(column), conditions(when))
+
+
 def conditions(when: Any) -> dict[str, tuple[Any, ...]]:
     """`when` with every value as a tuple of alternatives.
 
@@ -127,6 +132,7 @@ DISTRIBUTIONS: dict[str, Distribution] = {
     "ordinal": Distribution(ordinal, ("a", "b", "..."), whole=True),
     "grid": Distribution(choice, ("a", "b", "..."), whole=True),
     "fixed": Distribution(fixed, ("value",), whole=True),
+    "free": Distribution(free, ("column",), whole=True),
 }
 """Every distribution by the key that names it in a mapping."""
 
@@ -171,6 +177,8 @@ def write_parameter(parameter: Parameter) -> Any:
         if not when and not isinstance(value, (list, dict)):
             return value
         return {"fixed": value} | ({"when": when} if when else {})
+    if isinstance(domain, Free):
+        return {"free": domain.column} | ({"when": when} if when else {})
     name, arguments = _written(domain)
     return {name: arguments} | ({"when": when} if when else {})
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from raysweep.trials.constraints import Constraint
-from raysweep.trials.domains import Domain, Fixed
+from raysweep.trials.domains import Domain, Fixed, Free
 from raysweep.trials.errors import SpaceError
 from raysweep.trials.layout import order, read_space, write_space
 from raysweep.trials.names import nearest, nested
@@ -24,6 +24,9 @@ _DRAWS = 100_000
 """Draws after which `sample` gives up."""
 _TYPE_DRAWS = 64
 """Draws at construction that are made in any case, to meet comparisons of unlike kinds."""
+
+_AXISLESS = (Fixed, Free)
+"""Domains that take no place in the unit cube."""
 
 _Conditions = tuple[tuple[str, frozenset[Any]], ...]
 
@@ -51,7 +54,7 @@ class Space:
 
     Attributes:
         parameters: by flat name, in canonical order.
-        dims: the names of the d axes of the unit cube: every parameter that is not fixed.
+        dims: the names of the d axes of the unit cube: every parameter that is neither fixed nor free.
         size: an upper bound on the number of configs; None if a domain is continuous.
 
     Raises:
@@ -66,7 +69,7 @@ class Space:
         self.parameters: dict[str, Parameter] = order(parameters)
         self.constraints = _read_constraints(constraints, self.parameters)
         self._steps = [_step(name, parameter) for name, parameter in self.parameters.items()]
-        self.dims = tuple(s.name for s in self._steps if not isinstance(s.domain, Fixed))
+        self.dims = tuple(s.name for s in self._steps if not isinstance(s.domain, _AXISLESS))
         self.size = _size(self.parameters.values())
         if self.constraints:
             self._prove()
@@ -141,7 +144,7 @@ class Space:
         values = [
             step.domain.encode(config[step.name]) if step.name in config else np.nan
             for step in self._steps
-            if not isinstance(step.domain, Fixed)
+            if not isinstance(step.domain, _AXISLESS)
         ]
         return np.array(values, dtype=np.float64)
 
@@ -154,7 +157,7 @@ class Space:
         coordinates = iter(u.tolist())
         config: dict[str, Any] = {}
         for name, domain, when, _, _ in self._steps:
-            coordinate = 0.5 if isinstance(domain, Fixed) else next(coordinates)
+            coordinate = 0.5 if isinstance(domain, _AXISLESS) else next(coordinates)
             if when and not _active(when, config):
                 continue
             known = coordinate == coordinate

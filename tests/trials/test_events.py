@@ -20,6 +20,7 @@ EXAMPLES: list[Any] = [
     events.Suggested(0.3, "t000000", {"lr": 0.1, "net/width": 8}),
     events.SuggestFailed(0.3, "t000001", "ValueError: no"),
     events.Exhausted(0.4),
+    events.Deferred(0.4, "t000002"),
     events.Started(0.5, "t000000", 1, 0, "s0", "n0", 0.01),
     events.Reported(0.6, "t000000", 1, [1, 2], [0.1, 0.2], {"loss": [0.5, None]}),
     events.Checkpointed(0.7, "t000000", 1, 2, "checkpoints/t000000/1-2"),
