@@ -29,13 +29,21 @@ class Trainable:
         attempt: how often the trial was begun before.
         step_number: steps done so far, counted over all attempts.
 
-    All four are set before `setup` is called. The constructor takes no arguments.
+    These four are set before `setup` is called. The constructor takes no arguments. Two more are
+    for adapters of other libraries' training code:
+
+    Attributes:
+        flat_config: whether `setup` gets the config by flat names, `{"net/width": 64}`.
+        has_checkpoint: set by `step`: a checkpoint of this very step is at hand and would be lost
+            with the next one, so `save` is called at once.
     """
 
     trial_id: str = ""
     seed: int = 0
     attempt: int = 0
     step_number: int = 0
+    flat_config: bool = False
+    has_checkpoint: bool = False
 
     def setup(self, config: dict[str, Any]) -> None:
         """Build the model and the data from `config` (nested as the space is)."""
@@ -170,12 +178,24 @@ Factory = Callable[[], Trainable]
 """Makes a fresh `Trainable`, not yet set up."""
 
 
+class ReadyFactory:
+    """A factory that is made in the driver and pickled to the trials, as adapters need it."""
+
+    def __call__(self) -> Trainable:
+        """A new `Trainable`, not yet set up."""
+        raise NotImplementedError(f"{type(self).__name__} must define __call__()")
+
+
 def as_factory(target: Any) -> Factory:
     """How to make a `Trainable` of what the user wrote: a subclass or a function.
+
+    A `ReadyFactory` is one already.
 
     Raises:
         TrainableError: it is neither, or takes arguments that we do not have.
     """
+    if isinstance(target, ReadyFactory):
+        return target
     if inspect.isclass(target):
         return _from_class(target)
     if not callable(target):

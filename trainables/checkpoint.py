@@ -59,6 +59,11 @@ def write_checkpoint(
     return f"{FOLDER}/{trial}/{final.name}"
 
 
+def completed_folder(temporary: Path) -> Path:
+    """Where the folder that `save` fills will stand once it is complete."""
+    return temporary.with_name(temporary.name.removesuffix(".tmp"))
+
+
 def verify_checkpoint(folder: Path) -> None:
     """Check that a checkpoint holds exactly the files it was completed with.
 

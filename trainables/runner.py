@@ -37,7 +37,8 @@ class HostSpec(NamedTuple):
     Attributes:
         code: the training code.
         sweep: the sweep's directory, below which checkpoints go.
-        metrics: names that the first report of a trial must have.
+        metrics: names that the first report of a trial must have; without any, a trial may end
+            without a report.
         every_s: write a checkpoint when the last one is older than this; None: never.
         every_steps: write a checkpoint at each multiple of this many steps; None: never.
         report_batch_s: how long reports are gathered before they are sent.
@@ -82,7 +83,7 @@ class Runner:
 
     def __init__(self, spec: HostSpec, clock: Clock, node: str = ""):
         self._spec = spec
-        self._sweep = Path(spec.sweep)
+        self._sweep = Path(spec.sweep).absolute()  # training code may change the working directory
         self._clock = clock
         self._node = node
         self._factory: Factory | None = None
@@ -149,7 +150,8 @@ class Runner:
         trainable.attempt = start.attempt
         trainable.step_number = start.step
         try:
-            trainable.setup(nested(start.config))
+            config = start.config
+            trainable.setup(dict(config) if trainable.flat_config else nested(config))
             if start.checkpoint is not None:
                 _restore(trainable, self._sweep / start.checkpoint)
         except BaseException:
@@ -192,14 +194,14 @@ class Runner:
             add(step, hosted.elapsed_s, row)
             trainable.step_number = hosted.step = step
             before_s = after_s
-            if saves and self._save_is_due(hosted, after_s):
+            if trainable.has_checkpoint or (saves and self._save_is_due(hosted, after_s)):
                 self._checkpoint(hosted)
                 before_s = now()
         return False
 
     def _check_reported(self, hosted: _Hosted) -> None:
-        if hosted.step == 0:
-            wanted = ", ".join(self._spec.metrics) or "at least one metric"
+        if hosted.step == 0 and self._spec.metrics:
+            wanted = ", ".join(self._spec.metrics)
             raise ReportError(
                 "the training ended without any report; yield (or return from step) a dict of "
                 f"metrics with {wanted} once per step"

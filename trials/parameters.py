@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from raysweep.trials.domains import Choice, Domain, Fixed, Float, Free, Int
+from raysweep.trials.domains import Choice, Domain, Fixed, Float, Int
 from raysweep.trials.errors import SpaceError
+from raysweep.trials.free import Free
 from raysweep.trials.names import nearest
 from raysweep.trials.values import plain
 

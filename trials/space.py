@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from raysweep.trials.constraints import Constraint
-from raysweep.trials.domains import Domain, Fixed, Free
+from raysweep.trials.domains import Domain, Fixed
 from raysweep.trials.errors import SpaceError
+from raysweep.trials.free import Free
 from raysweep.trials.layout import order, read_space, write_space
 from raysweep.trials.names import nearest, nested
 from raysweep.trials.parameters import Parameter

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from raysweep.trainables.base import Trainable, as_factory
+from raysweep.trainables.base import ReadyFactory, Trainable, as_factory
 from raysweep.trainables.load import ModuleCode, check_picklable, load_target
 from raysweep.trials.errors import TrainableError
 
@@ -150,3 +150,15 @@ def test_a_function_that_cannot_travel_is_refused() -> None:
 
     with pytest.raises(TrainableError, match=r"train cannot be sent .* make that inside"):
         check_picklable(train)
+
+
+def test_a_ready_factory_is_taken_as_it_is() -> None:
+    class Making(ReadyFactory):
+        def __call__(self) -> Trainable:
+            return as_factory(lambda config: {"n": 6})()
+
+    making = Making()
+    assert as_factory(making) is making
+    trainable = check_picklable(making).load()()
+    trainable.setup({})
+    assert trainable.step() == {"n": 6}

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -398,3 +399,50 @@ def test_users_see_a_nested_config(make: MakeRunner) -> None:
     runner = make(lambda config: {"loss": config["lr"] * config["net"]["width"]})
     events = runner.exchange([start(config={"lr": 0.5, "net/width": 3})], 60)
     assert events[1].metrics == {"loss": [1.5]}
+
+
+def test_an_adapter_gets_the_config_flat(make: MakeRunner) -> None:
+    class Flat(Counter):
+        flat_config = True
+
+        def setup(self, config: dict[str, Any]) -> None:
+            super().setup({"end": config["net/width"]})
+
+    events = make(Flat).exchange([start(config={"net/width": 2})], 60)
+    assert steps(events) == [1, 2]
+
+
+def test_a_checkpoint_that_is_at_hand_is_written_at_once(make: MakeRunner) -> None:
+    class Handing(Counter):
+        def step(self) -> dict[str, float] | None:
+            row = super().step()
+            self.has_checkpoint = self.value in (2, 3)
+            return row
+
+    events = make(Handing).exchange([start(run_to=4)], 60)
+    told = [(type(e).__name__, getattr(e, "steps", None) or e.step) for e in events[1:]]
+    assert told == [
+        ("Reported", [1, 2]), ("Checkpointed", 2), ("Reported", [3]), ("Checkpointed", 3),
+        ("Reported", [4]),
+    ]  # fmt: skip
+
+
+def test_without_metrics_a_trial_may_end_in_silence(make: MakeRunner) -> None:
+    events = make(lambda config: None, metrics=()).exchange([start()], 60)
+    assert kinds(events) == ["Started", "Ended"]
+
+
+def test_checkpoints_go_to_the_sweep_wherever_the_code_moves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Moving(Counter):
+        def setup(self, config: dict[str, Any]) -> None:
+            super().setup(config)
+            os.chdir("elsewhere")
+
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    runner = Runner(HostSpec(Here(Moving), "sweep", ("loss",)), CLOCK)
+    runner.exchange([start(run_to=1)], 60)
+    (paused,) = runner.exchange([Pause("t000001", 1, "s1", WHY)], 60)
+    verify_checkpoint(tmp_path / "sweep" / str(paused.path))
