@@ -176,6 +176,11 @@ class Results:
         return status(self.path, self.manifest, self._fold, best._asdict() if best else None)
 
     @property
+    def metric_columns(self) -> dict[str, str]:
+        """Column of `reports` → name of the metric that it holds, as it was reported."""
+        return {metric.column: name for name, metric in self._registry.metrics.items()}
+
+    @property
     def opened(self) -> Opened | None:
         """How the newest driver took the sweep over; None if none ever did."""
         return self._fold.opened

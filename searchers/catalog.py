@@ -9,8 +9,8 @@ from raysweep.searchers.base import Searcher
 from raysweep.searchers.grid import grid
 from raysweep.searchers.random_search import RandomSearch
 from raysweep.searchers.sobol import sobol
-from raysweep.trials.domains import Free
 from raysweep.trials.errors import SpaceError, SpecError
+from raysweep.trials.free import Free
 from raysweep.trials.goal import Goal
 from raysweep.trials.names import nearest
 from raysweep.trials.space import Space
