@@ -136,7 +136,7 @@ def verify(path: SweepArgument, as_json: Json = False) -> None:
 
     Leaves with 0 if nothing is wrong and with 1 otherwise.
     """
-    from raysweep.orchestrator.replay import check_replay
+    from raysweep.orchestrator.replay import check_replay, unreplayable
     from raysweep.results import verify as check
 
     found = sweep_path(path)
@@ -149,7 +149,9 @@ def verify(path: SweepArgument, as_json: Json = False) -> None:
         for finding in findings:
             stdout().print(f"{finding.invariant}: {finding.message}", soft_wrap=True)
     else:
-        stdout().print(f"{found}: nothing is wrong")
+        because = unreplayable(found)
+        but = f"; its decisions were not replayed: {because}" if because else ""
+        stdout().print(f"{found}: nothing is wrong{but}", soft_wrap=True)
     if findings:
         raise typer.Exit(FAILED)
 

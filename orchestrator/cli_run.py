@@ -11,6 +11,7 @@ from raysweep.orchestrator.cli_output import print_json, stderr, stdout, sweep_p
 from raysweep.orchestrator.cli_words import Json, Spec, SweepArgument
 
 if TYPE_CHECKING:
+    from raysweep.orchestrator.spec import SweepSpec
     from raysweep.orchestrator.sweep import Sweep
 
 Set = Annotated[
@@ -41,6 +42,7 @@ def run(
 
     changes = read_changes(set_ or [])
     changed = changed_spec(spec, name=name, storage=storage, address=address, changes=changes)
+    _tell_notes(changed)
     _drive(Sweep.create(changed), as_json, quiet)
 
 
@@ -96,6 +98,7 @@ def simulate(
     from raysweep.orchestrator.spec_changes import changed_spec, read_changes
 
     changed = changed_spec(spec, changes=read_changes(set_ or []))
+    _tell_notes(changed)
     found = run_simulation(
         changed, workers=workers, step_s=step_s, step_sigma=step_sigma, setup_s=setup_s
     )
@@ -108,6 +111,12 @@ def simulate(
         print_json(facts)
     else:
         _show_simulated(facts)
+
+
+def _tell_notes(spec: SweepSpec) -> None:
+    """What became of the keys of a W&B sweep, where nobody takes it for output."""
+    for note in spec.notes:
+        stderr().print(str(note), style="dim", soft_wrap=True)
 
 
 def _drive(sweep: Sweep, as_json: bool, quiet: bool) -> None:

@@ -17,10 +17,13 @@ if TYPE_CHECKING:
 def validate(spec: Spec, as_json: Json = False) -> None:
     """Check a spec, import its training code, and print what was understood; starts nothing."""
     from raysweep.orchestrator.spec import SweepSpec
+    from raysweep.orchestrator.spec_program import program_code
     from raysweep.trainables.load import ModuleCode
 
     read = SweepSpec.from_yaml(spec)
-    if not read.trainable.startswith("<python:"):
+    if read.program is not None:
+        program_code(read)
+    elif not read.trainable.startswith("<python:"):
         ModuleCode(read.trainable, str(read.folder.resolve())).load()
     facts = understood(read)
     if as_json:
@@ -73,6 +76,7 @@ def understood(spec: SweepSpec) -> dict[str, Any]:
         "budget": _given(spec.budget.model_dump()),
         "retries": spec.retries.model_dump(),
         "seed": spec.seed,
+        "notes": [note._asdict() for note in spec.notes],
     }
 
 
@@ -118,10 +122,16 @@ def _show(facts: dict[str, Any]) -> None:
         options = {key: value for key, value in facts[part].items() if key != "name"}
         grid.add_row(part, f"{facts[part]['name']}  {config_line(options)}".rstrip())
     if facts["rungs"]:
-        rungs = (f"{counted(r['trials'], 'trial')} to step {r['step']}" for r in facts["rungs"])
+        rungs = (
+            f"{counted(r['trials'], 'trial')} to step {r['step']}"
+            for r in facts["rungs"]
+            if r["trials"]
+        )
         grid.add_row("rungs", ", ".join(rungs))
     grid.add_row("resources", config_line(facts["resources"]) + " per trial")
     limits = facts["budget"].items()
     shown = (f"{n} {duration(v)}" if n == "wall_time_s" else f"{n} {number(v)}" for n, v in limits)
     grid.add_row("budget", ", ".join(shown).replace("wall_time_s", "wall_time") or "no limit")
+    for row, note in enumerate(facts["notes"]):
+        grid.add_row("" if row else "from W&B", f"{note['kind']}: {note['text']}")
     stdout().print(grid)

@@ -22,6 +22,8 @@ from raysweep.trials.trial import UNBOUNDED
 
 _DEFAULT_LENGTH = 100
 """Steps of a simulated trial where neither spec nor scheduler says when a trial ends."""
+_LONGEST = 50_000
+"""A max_t beyond this is there for form's sake (W&B's brackets go on for ever) and ends nothing."""
 
 
 class Simulated(NamedTuple):
@@ -88,7 +90,8 @@ def simulate(
         if value < 0:
             raise SpecError(f"{name} is {value:g}; it must be 0 or more")
     clock, state = ManualClock(), new_state(spec)
-    ends_at = UNBOUNDED if spec.scheduler.get("max_t") else _DEFAULT_LENGTH
+    limit = spec.scheduler.get("max_t")
+    ends_at = UNBOUNDED if limit and limit <= _LONGEST else _DEFAULT_LENGTH
     machine = Machine(
         workers=workers, step_s=step_s, step_sigma=step_sigma, setup_s=setup_s, ends_at=ends_at
     )

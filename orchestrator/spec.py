@@ -25,13 +25,15 @@ from raysweep.orchestrator.spec_parts import (
     told,
 )
 from raysweep.orchestrator.spec_problems import problems_of, secrets_in, spec_error
+from raysweep.orchestrator.spec_program import ProgramSpec, doubled, name_program, read_program
+from raysweep.orchestrator.wandb_file import Note, is_wandb, translate
 from raysweep.orchestrator.yaml_file import read_yaml
 from raysweep.trials.errors import SpecError
 from raysweep.trials.goal import Goal, Mode
 from raysweep.trials.space import Space
 
 _NAME = re.compile(r"[a-z0-9_-]{1,64}")
-_TRAINABLE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*|<python:.+>")
+_TRAINABLE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*|<(?:python|program):.+>")
 
 
 def is_object(name: str) -> bool:
@@ -109,6 +111,7 @@ class SweepSpec(Part):
 
     name: Annotated[str, BeforeValidator(_name)] = "sweep"
     trainable: Annotated[str, BeforeValidator(_trainable)]
+    program: Annotated[ProgramSpec | None, BeforeValidator(read_program)] = None
     space: Annotated[dict[str, Any], BeforeValidator(_space)]
     constraints: Annotated[tuple[str, ...], BeforeValidator(_constraints)] = ()
     metric: str
@@ -131,6 +134,7 @@ class SweepSpec(Part):
     storage: Annotated[str, BeforeValidator(_storage)] = "./sweeps"
 
     _folder: Path = PrivateAttr(default=Path())
+    _notes: tuple[Note, ...] = PrivateAttr(default=())
     _parsed: Space = PrivateAttr()
 
     @classmethod
@@ -167,7 +171,13 @@ class SweepSpec(Part):
         problems = list(secrets_in(written))
         if problems:
             raise spec_error(problems, where)
-        raw = dict(written)
+        raw, notes = dict(written), tuple[Note, ...]()
+        if is_wandb(written):
+            try:
+                raw, notes = translate(written, folder, Path.cwd())
+            except SpecError as error:
+                raise spec_error([str(error)], where) from None
+        name_program(raw)
         if isinstance(raw.get("space"), Space):
             raw.setdefault("constraints", [c.text for c in raw["space"].constraints])
         goal, problems = read_goal(raw)
@@ -178,7 +188,7 @@ class SweepSpec(Part):
             raise spec_error([*problems, *problems_of(error, cls)], where) from None
         if problems:
             raise spec_error(problems, where)
-        spec._folder = folder
+        spec._folder, spec._notes = folder, notes
         return spec
 
     @model_validator(mode="after")
@@ -200,6 +210,8 @@ class SweepSpec(Part):
                 build_searcher(searcher, options, self._parsed, self.seed, self.goal)
         except SpecError as error:
             yield f"searcher: {error}"
+        if text := doubled(self):
+            yield text
         limits = {name for name, v in self.budget.model_dump().items() if v is not None}
         if not limits and not ends:
             yield (
@@ -239,6 +251,11 @@ class SweepSpec(Part):
     def parsed_space(self) -> Space:
         """The space with its constraints."""
         return self._parsed
+
+    @property
+    def notes(self) -> tuple[Note, ...]:
+        """What became of the keys of a W&B sweep; nothing for a spec of raysweep's own."""
+        return self._notes
 
     @property
     def folder(self) -> Path:

@@ -112,11 +112,12 @@ class RetriesSpec(Part):
 
 
 class CheckpointSpec(Part):
-    """How often a running trial writes a checkpoint, and how many of them are kept."""
+    """How often a running trial writes a checkpoint, and which of them are kept."""
 
     every_s: Seconds | None = Field(default=60.0, validation_alias=AliasChoices("every_s", "every"))
     every_steps: Count | None = None
     keep: Count = 1
+    keep_stopped: bool = False
 
 
 class TimeoutsSpec(Part):
