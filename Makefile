@@ -7,7 +7,16 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PY) -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $(STAMP)
 
-.PHONY: venv demo test lint bench
+# The oldest Ray that pyproject.toml allows, beside the pinned one: what touches Ray runs with both.
+OLDEST_RAY := 2.59.0
+OLDEST := .ray-$(OLDEST_RAY)
+EDGES := tests/test_ray_contract.py tests/cluster/test_ray_pool.py tests/orchestrator/test_tuner.py
+
+$(OLDEST)/.made: $(STAMP)
+	$(PY) -m pip install --quiet --no-deps --target $(OLDEST) ray==$(OLDEST_RAY)
+	touch $@
+
+.PHONY: venv demo test test-oldest-ray lint bench
 venv: $(STAMP)
 
 # A sweep's directory is never written over, so a second demo takes the next free name.
@@ -22,6 +31,9 @@ lint: $(STAMP)
 
 test: lint
 	$(PY) -m pytest
+
+test-oldest-ray: $(OLDEST)/.made
+	PYTHONPATH=$(OLDEST) $(PY) -m pytest $(EDGES)
 
 bench: $(STAMP)
 	$(PY) -m benchmarks.core

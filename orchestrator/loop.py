@@ -108,15 +108,16 @@ class Loop:
     def _take(self, happened: Iterable[Event]) -> Closed | None:
         """Handle events and what follows from them at once; journal; act."""
         queue, todo, closed, durable = deque(happened), [], None, False
-        while queue:
-            event = queue.popleft()
+        proposed: deque[Event] = deque()  # before all else: a replay must ask when this one did
+        while proposed or queue:
+            event = (proposed or queue).popleft()
             turn = self._state.handle(event)
             self._journal.append(event, turn.verdicts)
             self._observe(event, turn.verdicts)
             durable |= any(verdict.verb in DURABLE for verdict in turn.verdicts)
             for action in turn.actions:
                 if isinstance(action, actions.Suggest):
-                    queue.append(self._propose(action.trial, event.at))
+                    proposed.append(self._propose(action.trial, event.at))
                 elif not isinstance(action, actions.Close):
                     durable |= isinstance(action, actions.DropCheckpoint)
                     todo.append(action)

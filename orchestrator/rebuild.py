@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol
 
 from raysweep.orchestrator.budget import Budget
-from raysweep.orchestrator.rules import Rules
+from raysweep.orchestrator.rules import Keep, Rules
 from raysweep.orchestrator.spec import SweepSpec, is_object
 from raysweep.orchestrator.state import SweepState
 from raysweep.orchestrator.turn import Turn
@@ -46,7 +46,7 @@ def rules_of(spec: SweepSpec) -> Rules:
         retries=spec.retries.model_dump(),
         gpu=spec.resources.gpu,
         seed=spec.seed,
-        keep_checkpoints=spec.checkpoint.keep,
+        keep=Keep(spec.checkpoint.keep, spec.checkpoint.keep_stopped),
         max_failed_share=spec.max_failed_share,
         stalled_s=spec.timeouts.stalled_s,
         drain_s=spec.timeouts.drain_s,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from raysweep.orchestrator.live_trial import LiveTrial
+from raysweep.orchestrator.rules import Keep
 from raysweep.trials.trial import Status, TrialId
 
 _REMEMBERED = 1_000
@@ -12,15 +13,15 @@ _REMEMBERED = 1_000
 
 
 class Retention:
-    """Keeps the newest `keep` checkpoints of a live trial, the last one of a completed trial.
+    """Keeps the newest checkpoints of each trial.
 
     Args:
-        keep: at least 1; more helps only if a checkpoint can turn out to be unreadable.
+        keep: how many, and of whom.
     """
 
-    def __init__(self, keep: int) -> None:
+    def __init__(self, keep: Keep) -> None:
         self.keep = keep
-        # of completed trials whose last checkpoint is still being written: what it will free
+        # of completed trials whose last checkpoint is still being written: those that it has
         self._last_words: dict[TrialId, list[str]] = {}
         self._doomed: dict[TrialId, None] = {}  # ended otherwise, the latest last
 
@@ -29,15 +30,20 @@ class Retention:
         if (step, path) in trial.checkpoints:
             return []
         trial.checkpoints.append((step, path))
-        extra = len(trial.checkpoints) - max(1, self.keep)
-        gone = [path for _, path in trial.checkpoints[:extra]] if extra > 0 else []
+        gone = self._beyond([path for _, path in trial.checkpoints])
         del trial.checkpoints[: len(gone)]
         return gone
+
+    def _beyond(self, paths: list[str]) -> list[str]:
+        """Of a trial's checkpoints, oldest first, those that are too many."""
+        return paths[: max(0, len(paths) - max(1, self.keep.newest))]
 
     def end(self, trial: LiveTrial, *, saving: bool) -> list[str]:
         """`trial` has ended; if it completed and is `saving`, one more checkpoint is to come."""
         paths = [path for _, path in trial.checkpoints]
         if trial.status is not Status.COMPLETED:
+            if self.keep.stopped:
+                return []
             self._doomed[trial.id] = None
             if len(self._doomed) > _REMEMBERED:
                 del self._doomed[next(iter(self._doomed))]
@@ -49,12 +55,13 @@ class Retention:
     def late(self, trial: TrialId, path: str) -> list[str]:
         """A trial that has ended had written a checkpoint at `path`.
 
-        It is the last one of a trial that completed, and frees those before it; a trial that was
-        stopped at the step of that checkpoint needs it no more.
+        It is the last one of a trial that completed; a trial that was stopped at the step of that
+        checkpoint needs it no more.
         """
         if trial in self._doomed:
             return [path]
-        return [older for older in self._last_words.pop(trial, []) if older != path]
+        before = [older for older in self._last_words.pop(trial, []) if older != path]
+        return self._beyond([*before, path])
 
     def state(self) -> dict[str, Any]:
         """What last checkpoints will free, as plain data."""

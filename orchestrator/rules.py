@@ -10,6 +10,14 @@ from raysweep.orchestrator.retries import DEFAULT_RETRIES
 from raysweep.trials.goal import Goal
 
 
+class Keep(NamedTuple):
+    """How many checkpoints of a trial stay, the newest ones; and whether trials that were stopped
+    or failed keep theirs once they have ended."""
+
+    newest: int = 1
+    stopped: bool = False
+
+
 class Rules(NamedTuple):
     """Goal, limits and patience of a sweep.
 
@@ -22,7 +30,7 @@ class Rules(NamedTuple):
     retries: Mapping[str, int] = DEFAULT_RETRIES
     gpu: float = 0.0
     seed: int = 0
-    keep_checkpoints: int = 1
+    keep: Keep = Keep()
     max_failed_share: float = 0.5
     stalled_s: float = 600.0
     drain_s: float = 15.0

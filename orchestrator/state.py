@@ -7,6 +7,7 @@ takes the decisions that an uninterrupted one takes when it is fed the same even
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -54,7 +55,7 @@ class SweepState:
         self.closed = False
         self.changes: dict[str, Any] = {}
         self._exhausted = False
-        self.retention = Retention(rules.keep_checkpoints)
+        self.retention = Retention(rules.keep)
         self.suspicion = Suspicion()
         self._turn = Turn([], [])
         self._handlers: dict[type, Callable[[Any], None]] = {
@@ -72,9 +73,7 @@ class SweepState:
             events.Finished: self._finished,
             events.Ended: self._ended,
             events.Failed: self._failed,
-            events.Ticked: lambda event: None,
             events.Interrupted: lambda e: self._drain(f"interrupted: {e.cause}", 75),
-            events.Closed: lambda event: None,
         }
 
     def handle(self, event: events.Event) -> Turn:
@@ -85,7 +84,8 @@ class SweepState:
         """
         turn = self._turn = Turn([], [])
         self.spend.pass_time(event.at, self.slots.busy)
-        self._handlers[type(event)](event)
+        if handler := self._handlers.get(type(event)):  # else it only passes time, or closes
+            handler(event)
         self.closed |= isinstance(event, events.Closed)
         if not self.closed:
             if self.draining is None and (over := self.spend.exhausted()):
@@ -99,7 +99,7 @@ class SweepState:
 
     def adopt(self, rules: Rules) -> None:
         """Go by other rules from now on: a resume has changed the spec."""
-        self.rules, self.retention.keep = rules, rules.keep_checkpoints
+        self.rules, self.retention.keep = rules, rules.keep
         self.spend.adopt(rules.budget, rules.gpu)
 
     def deadline(self) -> float:
@@ -265,6 +265,7 @@ class SweepState:
             self._drop(self.retention.late(event.trial, event.path))
 
     def _ended(self, event: events.Ended) -> None:
+        self.slots.finishing.pop(event.trial, None)  # it had ended when it was told to finish
         if trial := self._current(event):
             self._end(trial, Status.COMPLETED)
 
@@ -329,8 +330,7 @@ class SweepState:
             self._do(actions.Suggest(trial))
 
     def _may_suggest(self) -> bool:
-        limit = self.rules.budget.trials
-        return not self._exhausted and (limit is None or self.waiting.issued < limit)
+        return not self._exhausted and self.waiting.issued < (self.rules.budget.trials or math.inf)
 
     def _more(self) -> bool:
         """Whether trials may still come to run that do not now, paused ones apart."""

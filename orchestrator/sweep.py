@@ -23,6 +23,7 @@ from raysweep.orchestrator.rebuild import (
 )
 from raysweep.orchestrator.requests import StopRequests, request_stop
 from raysweep.orchestrator.spec import SweepSpec
+from raysweep.orchestrator.spec_program import program_code
 from raysweep.orchestrator.state import SweepState
 from raysweep.trainables.checkpoint import delete_checkpoint, tidy_checkpoints
 from raysweep.trainables.load import Code, ModuleCode, check_picklable
@@ -117,6 +118,10 @@ class Sweep:
         from raysweep.results.read import read
 
         results = read(path)
+        if by := results.manifest.get("by"):
+            raise StoreFormatError(
+                f"{path} records a run of {by}, which alone can go on with it: restore it there"
+            )
         original = SweepSpec.from_dict(results.manifest["spec"], results.manifest.get("folder"))
         before = results.opened.changes if results.opened else {}
         merged = {**before, **(changes or {})}
@@ -252,6 +257,8 @@ def _code(spec: SweepSpec, train: Callable[..., Any] | type[Any] | None) -> Code
             f"this sweep ran the Python object {spec.trainable[8:-1]!r}, which is not stored: pass "
             f"it again, raysweep.resume(path, trainable=...)"
         )
+    if spec.program is not None:
+        return program_code(spec)
     code = ModuleCode(spec.trainable, str(spec.folder.resolve()))
     code.load()
     return code

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from raysweep.orchestrator.api import resume as resume
     from raysweep.orchestrator.api import run as run
     from raysweep.orchestrator.spec import SweepSpec as SweepSpec
+    from raysweep.orchestrator.tuner import Tuner as Tuner
     from raysweep.results.read import Results as Results
     from raysweep.results.read import read as read
     from raysweep.schedulers.catalog import build_scheduler as build_scheduler
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from raysweep.trials.space import Space as Space
 
 __all__ = [
-    "RaysweepError", "Results", "Space", "SweepSpec", "Trainable", "__version__", "build_scheduler",
+    "RaysweepError", "Results", "Space", "SweepSpec", "Trainable", "Tuner", "__version__", "build_scheduler",
     "build_searcher", "choice", "lograndint", "loguniform", "quniform", "randint", "read", "resume",
     "run", "uniform",
 ]  # fmt: skip
@@ -37,6 +38,7 @@ _HOME = {
     "resume": "raysweep.orchestrator.api",
     "run": "raysweep.orchestrator.api",
     "SweepSpec": "raysweep.orchestrator.spec",
+    "Tuner": "raysweep.orchestrator.tuner",
     "Results": "raysweep.results.read",
     "read": "raysweep.results.read",
     "build_scheduler": "raysweep.schedulers.catalog",

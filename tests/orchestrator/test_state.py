@@ -10,6 +10,7 @@ import pytest
 from raysweep.cluster.simulated import Machine
 from raysweep.orchestrator.budget import Budget
 from raysweep.orchestrator.live_trial import LiveTrial
+from raysweep.orchestrator.rules import Keep
 from raysweep.orchestrator.state import SweepState
 from raysweep.trials import actions, events
 from raysweep.trials.errors import IllegalTransition
@@ -232,9 +233,7 @@ def test_a_process_that_dies_over_its_last_checkpoint_does_not_hold_the_sweep_up
 
 
 def test_an_unreadable_checkpoint_is_given_up_for_the_one_before() -> None:
-    hand = Hand(
-        make_state({"name": "fifo"}, retries={"infra": 9, "checkpoint": 1}, keep_checkpoints=2)
-    )
+    hand = Hand(make_state({"name": "fifo"}, retries={"infra": 9, "checkpoint": 1}, keep=Keep(2)))
     hand.report("t000000", 1, 0.5)
     hand.give(events.Checkpointed(0.0, "t000000", 1, 1, "one"))
     hand.give(events.Checkpointed(0.0, "t000000", 1, 2, "two"))
