@@ -18,7 +18,7 @@ def living_nodes() -> Nodes:
     """The nodes that Ray counts among the living."""
     import ray
 
-    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]  # as Ray ships it
+    nodes: list[dict[str, Any]] = ray.nodes()
     return {node["NodeID"]: node["Resources"] for node in nodes if node["Alive"]}
 
 

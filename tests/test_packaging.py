@@ -74,7 +74,8 @@ def test_the_wheel_holds_every_module_once_and_nothing_else(wheel: Path) -> None
         shipped = sorted(n for n in archive.namelist() if ".dist-info/" not in n)
         info = {n.partition(".dist-info/")[2] for n in archive.namelist()} - {""}
     modules = [f"raysweep/{name_of(path)}" for path in DISTRIBUTED]
-    assert shipped == sorted([*modules, "raysweep/__init__.py", "raysweep/py.typed"])
+    root = ("__init__.py", "py.typed", "tune.py")
+    assert shipped == sorted([*modules, *(f"raysweep/{name}" for name in root)])
     assert {"METADATA", "entry_points.txt", "licenses/LICENSE"} <= info
 
 
