@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from raysweep.schedulers.asha import PromotionAsha, StoppingAsha
 from raysweep.schedulers.base import Scheduler
 from raysweep.schedulers.fifo import Fifo
+from raysweep.schedulers.hyperband import HyperBand
 from raysweep.schedulers.median import MedianStopping
 from raysweep.trials.errors import SpecError
 from raysweep.trials.names import nearest
@@ -57,6 +58,15 @@ SCHEDULERS: dict[str, Entry] = {
             "form": Option(("promotion", "stopping"), "promotion"),
         },
         _asha,
+    ),
+    "hyperband": Entry(
+        "brackets of successive halving, from many short trials to few long ones",
+        {
+            "max_t": Option(1, None, required=True),
+            "grace_period": Option(1, 1),
+            "reduction_factor": Option(2, 3),
+        },
+        HyperBand,
     ),
 }
 
