@@ -30,12 +30,12 @@ def plain(value: Any) -> Any:
     Raises:
         SpaceError: for anything that JSON cannot hold, NaN and infinity among it.
     """
-    if isinstance(value, bool) or value is None:
-        return value
     if isinstance(value, str):
         return _text(value)
     if hasattr(value, "item") and getattr(value, "shape", None) == ():
         value = value.item()
+    if isinstance(value, bool) or value is None:
+        return value
     if isinstance(value, int):
         return whole("value", value)
     if isinstance(value, float):
@@ -55,7 +55,7 @@ def _text(value: str) -> str:
         value.encode()
     except UnicodeEncodeError:
         raise SpaceError(f"{value!a} is no valid text: a lone surrogate is in it") from None
-    return value
+    return str.__str__(value)  # of a subclass, such as numpy's, the text alone
 
 
 def finite(what: str, value: Any) -> float:
@@ -76,4 +76,4 @@ def whole(what: str, value: Any) -> int:
         raise SpaceError(f"{what} must be a whole number, got {value!r}")
     if not -_INT64 <= value < _INT64:
         raise SpaceError(f"{what} must fit into 64 bits, got {value!r}")
-    return value
+    return int(value)
