@@ -17,7 +17,7 @@ from raysweep.orchestrator.spec import SweepSpec
 from raysweep.orchestrator.wording import shown_path
 from raysweep.trials.clock import Clock, SystemClock
 from raysweep.trials.decisions import Verdict
-from raysweep.trials.events import Event
+from raysweep.trials.events import Event, Opened
 
 Observer = Callable[[Event, Sequence[Verdict]], None]
 _REFRESHES_PER_S = 4
@@ -68,7 +68,13 @@ class _View:
         self._told: Leader | None = self._progress.best
         self._told_at_s = self._said_at_s = 0.0
         self._last = (self._progress.at, clock.now())
-        self.observe: Observer = self._progress.observe
+        self._open = False
+
+    def observe(self, event: Event, verdicts: Sequence[Verdict]) -> None:
+        """Take in an event; the sweep's age counts from its opening, not from Ray's start."""
+        self._progress.observe(event, verdicts)
+        if isinstance(event, Opened):
+            self._open, self._last = True, (event.at, self._clock.now())
 
     @contextmanager
     def on_terminal(self, console: Console) -> Iterator[None]:
@@ -123,7 +129,7 @@ class _View:
         at, seen_s = self._last
         if self._progress.at != at:
             self._last = at, seen_s = self._progress.at, self._clock.now()
-        return at + self._clock.now() - seen_s if self._progress.running else at
+        return at + self._clock.now() - seen_s if self._open and self._progress.running else at
 
 
 def _so_far(sweep: Watched) -> Progress:

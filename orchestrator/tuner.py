@@ -151,7 +151,9 @@ class Tuner:
         callbacks = self._callbacks(sweep)
         in_main = threading.current_thread() is threading.main_thread()
         with live_view(sweep, quiet=self._given.run_config.verbose == 0) as observe:
-            sweep.run(observe=_both(observe, callbacks), handle_signals=in_main)
+            closed = sweep.run(observe=_both(observe, callbacks), handle_signals=in_main)
+        if closed.exit_code:
+            _LOG.error("%s ended early: %s", sweep.path, closed.reason)
         self._results = self._grid(sweep)
         return self._results
 

@@ -33,7 +33,8 @@ def number(value: Any) -> str:
 
 def config_line(config: Mapping[str, Any]) -> str:
     """`lr=0.012 optimizer=sgd net.width=64`."""
-    return " ".join(f"{dotted(name)}={_short(value)}" for name, value in config.items())
+    shown = {name: value for name, value in config.items() if value != {}}  # free, and not used
+    return " ".join(f"{dotted(name)}={_short(value)}" for name, value in shown.items())
 
 
 def dotted(name: str) -> str:

@@ -18,6 +18,7 @@ from raysweep.orchestrator.spec import SweepSpec
 from raysweep.orchestrator.yaml_file import parse_yaml
 from raysweep.schedulers.catalog import SCHEDULERS
 from raysweep.searchers.catalog import SEARCHERS
+from raysweep.trials.errors import SpecError
 from raysweep.trials.parameters import DISTRIBUTIONS
 from tests.test_architecture import LAYERS, ROOT
 
@@ -178,9 +179,12 @@ def test_docs_name_nothing_that_is_not_there() -> None:
 def test_every_distribution_has_a_row_with_a_valid_example(name: str) -> None:
     example = parse_yaml(f"x: {rows('distribution')[name][0].strip('`')}", "docs")
     assert list(example["x"]) == [name]
-    SweepSpec.from_dict(
-        {"trainable": "a:b", "space": example, "metric": "m", "mode": "min", "budget": {"steps": 1}}
-    )
+    written = {"trainable": "a:b", "space": example, "metric": "m", "mode": "min"}
+    if name == "free":
+        with pytest.raises(SpecError, match="x is free: it has no law that random could draw from"):
+            SweepSpec.from_dict({**written, "budget": {"steps": 1}})
+        return
+    SweepSpec.from_dict({**written, "budget": {"steps": 1}})
 
 
 @pytest.mark.parametrize("name", [*SEARCHERS, *SCHEDULERS])

@@ -27,7 +27,8 @@ def parabola(config: dict[str, Any]) -> None:
 
 def fit(train: Any, folder: Path, **settings: Any) -> Any:
     """Run a Tuner; keywords go to TuneConfig, RunConfig or the Tuner, wherever they belong."""
-    aims = {"metric": "loss", "mode": "min", "num_samples": 4}
+    # each slot's process imports ray.tune, seconds of work: two of them are enough
+    aims = {"metric": "loss", "mode": "min", "num_samples": 4, "max_concurrent_trials": 2}
     places: dict[str, dict[str, Any]] = {"tune": aims, "run": {"verbose": 0}, "own": {}}
     places["own"]["param_space"] = {"x": tune.uniform(0, 1)}
     for name, value in settings.items():
@@ -95,10 +96,13 @@ def test_grids_samples_nested_spaces_objects_and_functions_of_other_values(tmp_p
 
 
 def test_the_same_seed_gives_the_same_configs_and_another_one_others(tmp_path: Path) -> None:
+    few = {"num_samples": 2, "max_concurrent_trials": 1}
     drawn = [
-        [result.config["x"] for result in fit(parabola, tmp_path, seed=seed)] for seed in (1, 1, 2)
+        [result.config["x"] for result in fit(parabola, tmp_path, seed=seed, **few)]
+        for seed in (1, 1, 2)
     ]
-    assert drawn[0] == drawn[1] != drawn[2]
+    assert drawn[0] == drawn[1]
+    assert not set(drawn[1]) & set(drawn[2])
     assert {path.name for path in tmp_path.iterdir()} == {"parabola", "parabola-2", "parabola-3"}
 
 
@@ -152,7 +156,6 @@ def test_tune_s_asha_stops_and_so_does_ours(tmp_path: Path) -> None:
 
     for scheduler in (
         AsyncHyperBandScheduler(max_t=9, grace_period=1, reduction_factor=3),
-        ours.ASHAScheduler(max_t=9, reduction_factor=3),
         ours.PromotionASHAScheduler(max_t=9, reduction_factor=3),
     ):
         grid = fit(Counter, tmp_path, scheduler=scheduler, num_samples=9)
@@ -180,9 +183,9 @@ def test_tune_s_searchers_are_hosted_and_a_limiter_is_respected(tmp_path: Path) 
 def test_our_searchers_and_points_to_evaluate(tmp_path: Path) -> None:
     from raysweep import tune as ours
 
-    assert len(fit(parabola, tmp_path, search_alg=ours.SobolSearch())) == 4
+    assert len(fit(parabola, tmp_path, search_alg=ours.SobolSearch(), num_samples=3)) == 3
     known = BasicVariantGenerator(points_to_evaluate=[{"x": 0.25}])
-    assert fit(parabola, tmp_path, search_alg=known)[0].config == {"x": 0.25}
+    assert fit(parabola, tmp_path, search_alg=known, num_samples=1)[0].config == {"x": 0.25}
 
 
 def test_a_trial_that_fails_is_retried_as_often_as_was_said(tmp_path: Path) -> None:
