@@ -9,6 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import pyarrow as pa
 import pyarrow.fs
 from ray.tune import Checkpoint, Result, TuneError
 
@@ -178,8 +180,15 @@ class ResultGrid:
     def _rows(self) -> dict[str, list[Row]]:
         """Every live report by trial, under the names and with the nesting flattened by "/"."""
         names, found = self.results.metric_columns, dict[str, list[Row]]()
-        for row in self.results.arrow("reports").to_pylist():
-            metrics = {name: row[column] for column, name in names.items()}
+        table = self.results.arrow("reports")
+        whole = {column for column in names if _is_whole(table[column])}
+        for row in table.to_pylist():
+            metrics = {
+                name: int(row[column])
+                if column in whole and row[column] is not None
+                else row[column]
+                for column, name in names.items()
+            }
             metrics |= json.loads(row["metrics_json"] or "{}")
             kept = {name: value for name, value in metrics.items() if value is not None}
             if kept.get("training_iteration", row["step"]) == row["step"]:
@@ -238,6 +247,14 @@ class ResultGrid:
         metric, mode = self._score_by
         goal = Goal(((metric, "max" if mode == "max" else "min"),))
         return sorted(saved, key=lambda pair: goal.score(dict(_flat(pair[1]))), reverse=True)
+
+
+def _is_whole(column: pa.ChunkedArray) -> bool:
+    """Whether a column of numbers holds whole ones only: tables keep all numbers as floats."""
+    if not pa.types.is_floating(column.type):
+        return False
+    values = column.drop_null().to_numpy()
+    return bool(np.isfinite(values).all() and (values == np.floor(values)).all())
 
 
 def _checkpoint(path: Path) -> Checkpoint:

@@ -58,6 +58,7 @@ def test_a_function_that_reports(tmp_path: Path) -> None:
     assert best.metrics["loss"] == min(losses)
     assert best.metrics["training_iteration"] == 4
     assert best.metrics["shape"] == {"x": 3}
+    assert isinstance(best.metrics["shape"]["x"], int), "as it was reported"
     assert best.metrics["done"] is True
     frame = best.metrics_dataframe
     assert list(frame["training_iteration"]) == [1, 2, 3, 4]
