@@ -10,10 +10,10 @@ $(STAMP): pyproject.toml constraints.txt
 # The oldest Ray that pyproject.toml allows, beside the pinned one: what touches Ray runs with both.
 OLDEST_RAY := 2.59.0
 OLDEST := .ray-$(OLDEST_RAY)
-EDGES := tests/test_ray_contract.py tests/cluster/test_ray_pool.py tests/orchestrator/test_tuner.py
+EDGES := tests/test_ray_contract.py tests/orchestrator/test_tuner.py tests/schedulers/test_tune.py tests/trainables/test_tune.py
 
 $(OLDEST)/.made: $(STAMP)
-	$(PY) -m pip install --quiet --no-deps --target $(OLDEST) ray==$(OLDEST_RAY)
+	$(PY) -m pip install --quiet --no-deps --upgrade --target $(OLDEST) ray==$(OLDEST_RAY)
 	touch $@
 
 .PHONY: venv demo test test-oldest-ray lint bench

@@ -31,10 +31,11 @@ TRIALS = {
 }  # fmt: skip
 SAME_RESULTS = ("class_trainable", "pytorch_digits", "loggers")
 MINUTES = 900
+SLOW = ("class_trainable", "optuna_asha", "random_search")
+"""What they use runs in tests/orchestrator/test_tuner.py as well."""
 IN_THE_DEFAULT_RUN = [
-    pytest.param(script, marks=pytest.mark.slow) if script == "class_trainable" else script
-    for script in SCRIPTS
-]  # classes run in tests/orchestrator/test_tuner.py as well
+    pytest.param(script, marks=pytest.mark.slow) if script in SLOW else script for script in SCRIPTS
+]
 
 
 def block(script: str, language: str) -> str:

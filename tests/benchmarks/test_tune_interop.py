@@ -19,7 +19,11 @@ PICKED = [4, 0, 2, 5, 1, 3, 8, 7, 6]
 
 @pytest.mark.ray
 @pytest.mark.parametrize(
-    ("loop", "scheduler"), [("Tune", SCHEDULERS[2]), ("raysweep", SCHEDULERS[0])]
+    ("loop", "scheduler"),
+    [
+        pytest.param("Tune", SCHEDULERS[2], marks=pytest.mark.slow),
+        ("raysweep", SCHEDULERS[0]),
+    ],
 )
 def test_a_run_tries_every_config_and_finds_the_best(
     loop: str, scheduler: str, tmp_path: Path, ray_cluster: Session

@@ -54,6 +54,13 @@ def through_json(value: Any) -> Any:
     return json.loads(json.dumps(value))
 
 
+BLOCKS = [
+    pytest.param(first, marks=[pytest.mark.slow] if first >= 100 else [])
+    for first in range(0, 200, 50)
+]
+"""Fifty seeds each; the default run takes the first hundred."""
+
+
 @pytest.mark.parametrize("block", range(0, 200, 50))
 def test_fed_the_same_events_a_resumed_sweep_decides_the_same(block: int) -> None:
     for seed in SEEDS[block : block + 50]:
@@ -94,7 +101,7 @@ def tables(memory: Memory) -> tuple[dict[str, Any], dict[tuple[str, int], Any]]:
     return trials, reports
 
 
-@pytest.mark.parametrize("block", range(0, 200, 50))
+@pytest.mark.parametrize("block", BLOCKS)
 def test_a_crash_that_takes_everything_along_loses_nothing(block: int) -> None:
     for seed in SEEDS[block : block + 50]:
         whole = Memory()
