@@ -74,7 +74,8 @@ def _rows(results: Results, table: str, name: str) -> list[dict[str, Any]]:
 
 def _suggested(results: Results, trial: Mapping[str, Any]) -> Moment:
     searcher = (results.manifest.get("spec") or {}).get("searcher") or {}
-    who = f"the {searcher['name']} searcher" if "name" in searcher else "the searcher"
+    name = str(searcher.get("name", "")).removeprefix("<python:").removesuffix(">")
+    who = f"the {name} searcher" if name else "the searcher"
     return Moment(trial["created_at"], f"suggested by {who}", {"verb": "suggested"})
 
 

@@ -103,8 +103,8 @@ def read_tuner(given: Given, name: str) -> Plan:
             "space": space.space,
             "metric": goal[0],
             "mode": goal[1],
-            "searcher": searcher,
-            "scheduler": scheduler,
+            "searcher": _named(tune.search_alg, "BasicVariantGenerator"),
+            "scheduler": _named(tune.scheduler, "FIFOScheduler"),
             "resources": _resources(given, probes),
             "budget": {"trials": search.trials, "wall_time": _seconds(tune, scheduler)},
             "retries": _retries(run.failure_config),
@@ -120,6 +120,14 @@ def read_tuner(given: Given, name: str) -> Plan:
         spec, Objects(searcher, scheduler), tune_target(given.trainable, settings), space,
         settings, metric, mode, (*_not_taken(tune, run), *search.notes),
     )  # fmt: skip
+
+
+def _named(asked: Any, default: str) -> dict[str, str]:
+    """How a spec names an object: as its user does, whatever we wrap around it."""
+    while type(asked).__name__ in ("ConcurrencyLimiter", "SearchGenerator"):
+        asked = asked.searcher
+    name = asked if isinstance(asked, str) else type(asked).__name__
+    return {"name": f"<python:{default if asked is None else name}>"}
 
 
 def sweep_name(given: Given) -> str:

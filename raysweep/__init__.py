@@ -64,6 +64,8 @@ except PackageNotFoundError:  # sent to a Ray worker by py_modules, without its 
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used (PEP 562)."""
+    if name == "tune":  # a module, not a name out of one
+        return import_module("raysweep.tune")
     if name not in _HOME:
         raise AttributeError(f"module 'raysweep' has no attribute {name!r}; it has {__all__}")
     value = getattr(import_module(_HOME[name]), name)

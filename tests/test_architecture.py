@@ -208,6 +208,7 @@ def test_all_is_what_is_visible_and_every_name_is_there() -> None:
         assert getattr(raysweep, name) is not None
     for name, home in raysweep._HOME.items():
         assert getattr(raysweep, name) is getattr(import_module(home), name)
+    assert raysweep.tune.Tuner is raysweep.Tuner
     with pytest.raises(AttributeError, match="has no attribute 'nothing'; it has"):
         raysweep.nothing  # noqa: B018 - the access itself raises
 
