@@ -24,6 +24,7 @@ from typing import Any
 from ray.tune import Callback, Checkpoint
 from ray.tune.experiment import Trial
 
+from raysweep.orchestrator.tune_results import as_reported, users_checkpoint
 from raysweep.trials.decisions import Verdict
 from raysweep.trials.events import (
     Checkpointed,
@@ -38,7 +39,6 @@ from raysweep.trials.events import (
     Suggested,
 )
 from raysweep.trials.goal import Goal
-from raysweep.trials.names import nested
 
 _LOG = logging.getLogger(__name__)
 
@@ -168,15 +168,13 @@ class TuneCallbacks:
             result.setdefault("time_total_s", elapsed_s)
             result.setdefault("done", False)
             result |= {"trial_id": trial.trial_id, "experiment_tag": trial.experiment_tag}
-            shown = {**_nested(result), "config": trial.config, "timestamp": int(event.at)}
+            shown = {**as_reported(result), "config": trial.config, "timestamp": int(event.at)}
             trial.update_last_result(shown)
             self._hook("on_trial_result", trial, result=shown)
 
     def _saved(self, trial: SweepTrial, event: Checkpointed | Paused | Finished) -> None:
         if event.path:
-            folder = self._sweep / event.path
-            inner = folder / "checkpoint"
-            trial.kept = Checkpoint(str(inner if inner.is_dir() else folder))
+            trial.kept = users_checkpoint(self._sweep / event.path)
             self._hook("on_checkpoint", trial, checkpoint=trial.kept)
             self._hook("on_trial_save", trial)
         if isinstance(event, Paused):
@@ -213,11 +211,3 @@ class TuneCallbacks:
                 if (id(callback), hook) not in self._complained:
                     self._complained.add((id(callback), hook))
                     _LOG.exception("%s.%s raised; the sweep goes on", type(callback).__name__, hook)
-
-
-def _nested(result: Mapping[str, Any]) -> dict[str, Any]:
-    """A result as it was reported; flat where a name is both a value and a group."""
-    try:
-        return nested(result)
-    except (AttributeError, TypeError):
-        return dict(result)

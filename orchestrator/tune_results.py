@@ -16,6 +16,7 @@ from ray.tune import Checkpoint, Result, TuneError
 
 from raysweep.results.read import Results
 from raysweep.trainables.checkpoint import FOLDER as CHECKPOINTS
+from raysweep.trainables.tune_files import FILES
 from raysweep.trials.goal import WORST, Goal
 from raysweep.trials.names import nested
 
@@ -210,7 +211,7 @@ class ResultGrid:
 
         rows = self._rows.get(trial["trial_id"], [])
         config = self._decode(json.loads(trial["config_json"]))
-        metrics: Row = _nested(rows[-1]) if rows else {}
+        metrics: Row = as_reported(rows[-1]) if rows else {}
         metrics |= {"trial_id": trial["trial_id"], "config": config}
         metrics["done"] = trial["status"] in (*_FINISHED, "FAILED")
         saved = self._checkpoints(trial["trial_id"], rows)
@@ -238,7 +239,7 @@ class ResultGrid:
         folder = self.results.path / CHECKPOINTS / trial
         kept = [path for path in folder.glob("*-*") if not path.name.endswith(".tmp")]
         kept.sort(key=lambda path: tuple(map(int, path.name.split("-")))[::-1])
-        return [(_checkpoint(path), _nested(at.get(_step(path), {}))) for path in kept]
+        return [(users_checkpoint(path), as_reported(at.get(_step(path), {}))) for path in kept]
 
     def _ranked(self, saved: list[tuple[Checkpoint, Row]]) -> list[tuple[Checkpoint, Row]]:
         """Worst first, as Tune lists them, where there is something to rank by."""
@@ -257,10 +258,10 @@ def _is_whole(column: pa.ChunkedArray) -> bool:
     return bool(np.isfinite(values).all() and (values == np.floor(values)).all())
 
 
-def _checkpoint(path: Path) -> Checkpoint:
-    """The user's own files of one of our checkpoints."""
-    inner = path / "checkpoint"
-    return Checkpoint(str(inner if inner.is_dir() else path))
+def users_checkpoint(folder: Path) -> Checkpoint:
+    """The user's own files in the folder of one of our checkpoints."""
+    inner = folder / FILES
+    return Checkpoint(str(inner if inner.is_dir() else folder))
 
 
 def _step(path: Path) -> int:
@@ -292,9 +293,9 @@ def _flat(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
             yield f"{prefix}{name}", item
 
 
-def _nested(row: Row) -> Row:
-    """A report as it was made; flat where a name is both a value and a group."""
+def as_reported(metrics: Mapping[str, Any]) -> Row:
+    """Flat metrics as they were reported, nested; flat where a name is a value and a group."""
     try:
-        return nested(row)
+        return nested(metrics)
     except (AttributeError, TypeError):
-        return dict(row)
+        return dict(metrics)

@@ -31,7 +31,7 @@ TRIALS = {
 }  # fmt: skip
 SAME_RESULTS = ("class_trainable", "pytorch_digits", "loggers")
 MINUTES = 900
-SLOW = ("class_trainable", "optuna_asha", "random_search")
+SLOW = ("class_trainable", "optuna_asha", "pytorch_digits", "random_search")
 """What they use runs in tests/orchestrator/test_tuner.py as well."""
 IN_THE_DEFAULT_RUN = [
     pytest.param(script, marks=pytest.mark.slow) if script in SLOW else script for script in SCRIPTS

@@ -61,7 +61,7 @@ def _descendants(pid: int) -> list[int]:
     return found[1:]
 
 
-def _wait_until_gone(pids: list[int], patience_s: float = 20.0) -> list[int]:
+def _wait_until_gone(pids: list[int], patience_s: float = 60.0) -> list[int]:
     clock = SystemClock()
     deadline_s = clock.now() + patience_s
     while alive := [pid for pid in pids if _alive(pid)]:

@@ -61,7 +61,7 @@ BLOCKS = [
 """Fifty seeds each; the default run takes the first hundred."""
 
 
-@pytest.mark.parametrize("block", range(0, 200, 50))
+@pytest.mark.parametrize("block", BLOCKS)
 def test_fed_the_same_events_a_resumed_sweep_decides_the_same(block: int) -> None:
     for seed in SEEDS[block : block + 50]:
         memory = Memory()
