@@ -9,7 +9,6 @@ from hypothesis import HealthCheck, settings
 
 from raysweep.cluster.session import Session, connect
 
-
 # how long an example takes says nothing on a machine that others use as well
 settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("shared")
