@@ -4,16 +4,19 @@ STAMP := .venv/.made
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(PY) || $(PYTHON) -m venv .venv
-	$(PY) -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(PY) -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[dev]'
 	touch $(STAMP)
 
 # The oldest Ray that pyproject.toml allows, beside the pinned one: what touches Ray runs with both.
 OLDEST_RAY := 2.59.0
 OLDEST := .ray-$(OLDEST_RAY)
-EDGES := tests/test_ray_contract.py tests/orchestrator/test_tuner.py tests/schedulers/test_tune.py tests/trainables/test_tune.py
+TUNER := tests/orchestrator/test_tuner.py::test_
+EDGES := tests/test_ray_contract.py tests/trainables/test_tune.py tests/schedulers/test_tune.py \
+  $(addprefix $(TUNER),a_function_that_reports stoppers_end_trials_and_the_experiment \
+    tune_s_searchers_are_hosted_and_a_limiter_is_respected)
 
 $(OLDEST)/.made: $(STAMP)
-	$(PY) -m pip install --quiet --no-deps --upgrade --target $(OLDEST) ray==$(OLDEST_RAY)
+	$(PY) -m pip install --quiet --no-compile --no-deps --upgrade --target $(OLDEST) ray==$(OLDEST_RAY)
 	touch $@
 
 .PHONY: venv demo test test-oldest-ray lint bench

@@ -3,7 +3,7 @@
 Run as a script of its own, with nothing but the standard library. Ray's daemons die with their
 parent on Linux, but its agents hang on for a minute, and a trial's child processes for ever. They
 inherit the session's folder in their environment; those that write their title over it (Ray's
-agents do) write to a log in the folder. Where there is no /proc, Ray's own reaper has to do.
+agents do, over more or less of it) have a log in the folder open. Where there is no /proc, Ray's own reaper has to do.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 import select
 import shutil
 import signal
+import stat
 import sys
 from pathlib import Path
 
@@ -31,7 +32,7 @@ def wait_for_end(parent: int) -> None:
 def marked(folder: str) -> list[int]:
     """The processes, but for this one and its parent, that belong to the session of `folder`."""
     pids = {int(path.name) for path in Path("/proc").glob("[0-9]*")} - {os.getpid(), os.getppid()}
-    return [pid for pid in pids if _inherited(pid, folder) or _logs_to(pid, folder)]
+    return [pid for pid in pids if _inherited(pid, folder) or _writes_to(pid, folder)]
 
 
 def _inherited(pid: int, folder: str) -> bool:
@@ -42,11 +43,16 @@ def _inherited(pid: int, folder: str) -> bool:
     return f"{MARK}={folder}".encode() in environment.split(b"\0")
 
 
-def _logs_to(pid: int, folder: str) -> bool:
-    """Whether its standard output or error is a file of the session."""
-    for descriptor in (1, 2):
+def _writes_to(pid: int, folder: str) -> bool:
+    """Whether it has a file of the session open for writing, such as its log."""
+    try:
+        descriptors = list(Path(f"/proc/{pid}/fd").iterdir())
+    except OSError:
+        return False
+    for descriptor in descriptors:
         try:
-            if Path(folder) in Path(f"/proc/{pid}/fd/{descriptor}").readlink().parents:
+            writable = descriptor.lstat().st_mode & stat.S_IWUSR  # how /proc shows the mode
+            if writable and Path(folder) in descriptor.readlink().parents:
                 return True
         except OSError:
             continue

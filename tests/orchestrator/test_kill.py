@@ -122,7 +122,7 @@ def check_kills(folder: Path, session: Session, kills: int, scheduler: str) -> N
 def test_a_killed_sweep_resumes_and_ends_as_if_nothing_had_happened(
     tmp_path: Path, ray_cluster: Session
 ) -> None:
-    check_kills(tmp_path, ray_cluster, 3, "{name: fifo, max_t: 12}")
+    check_kills(tmp_path, ray_cluster, 2, "{name: fifo, max_t: 12}")
 
 
 @pytest.mark.slow

@@ -1,208 +1,38 @@
 from __future__ import annotations
 
 import json
-import math
-import random  # noqa: TID251 - users' schedulers draw from it
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from ray.tune.experiment import Trial
 from ray.tune.schedulers import (
     ASHAScheduler,
     FIFOScheduler,
-    HyperBandForBOHB,
-    HyperBandScheduler,
     MedianStoppingRule,
-    PopulationBasedTraining,
-    ResourceChangingScheduler,
-    TrialScheduler,
 )
 
 from raysweep.cluster.simulated import Machine
-from raysweep.orchestrator.budget import Budget
-from raysweep.orchestrator.rules import Rules
-from raysweep.orchestrator.state import SweepState
-from raysweep.schedulers.base import Promotion, Scheduler
 from raysweep.schedulers.tune_guest import TuneSchedulerGuest
 from raysweep.schedulers.tune_milestones import milestones
-from raysweep.trials.decisions import Decision, Finish, Pause, RunTo, Stop
-from raysweep.trials.errors import SpecError
+from raysweep.trials.decisions import Pause, RunTo, Stop
 from raysweep.trials.goal import WORST
-from raysweep.trials.streams import Stream
 from raysweep.trials.trial import UNBOUNDED, Outcome, Report, Status, trial_id
 from tests.contracts.scheduler import Play, SchedulerContract, inherited
-from tests.orchestrator.harness import GOAL, Memory, OneNumber, check_record, run
-
-STEP = "training_iteration"
-KINDS: dict[str, Callable[[], Any]] = {
-    "fifo": FIFOScheduler,
-    "asha": lambda: ASHAScheduler(max_t=9, grace_period=1, reduction_factor=3),
-    "asha, no last": lambda: ASHAScheduler(max_t=9, reduction_factor=2, stop_last_trials=False),
-    "asha, odd": lambda: ASHAScheduler(max_t=12, grace_period=1, reduction_factor=1.5),
-    "median": lambda: MedianStoppingRule(STEP, grace_period=2, min_samples_required=2),
-    "median, soft": lambda: MedianStoppingRule(
-        STEP, grace_period=1, min_samples_required=2, min_time_slice=2, hard_stop=False
-    ),
-    "hyperband": lambda: HyperBandScheduler(max_t=9, reduction_factor=3),
-    "bohb": lambda: HyperBandForBOHB(max_t=9, reduction_factor=3),
-}
-BRACKETS: Callable[[], Any] = lambda: ASHAScheduler(max_t=9, reduction_factor=3, brackets=3)  # noqa: E731 - as the others
-VERBS = {RunTo: "CONTINUE", Pause: "PAUSE", Stop: "STOP", Finish: "STOP"}
-
-
-class Logged:
-    """A scheduler whose every call is written down."""
-
-    def __init__(self, inner: Scheduler) -> None:
-        self.inner = inner
-        self.log: list[tuple[Any, ...]] = []
-
-    def grant(self, trial: str) -> int:
-        step = self.inner.grant(trial)
-        self.log.append(("grant", trial))
-        return step
-
-    def on_report(self, report: Report) -> Decision:
-        decision = self.inner.on_report(report)
-        self.log.append(("report", report, decision))
-        return decision
-
-    def next_paused(self, more: bool = True) -> Promotion | None:
-        promotion = self.inner.next_paused(more)
-        if promotion:
-            self.log.append(("promoted", promotion.trial))
-        return promotion
-
-    def on_end(self, trial: str, outcome: Outcome) -> None:
-        self.inner.on_end(trial, outcome)
-        self.log.append(("end", trial, outcome))
-
-    def state(self) -> dict[str, Any]:
-        return self.inner.state()
-
-    def load(self, state: dict[str, Any]) -> None:
-        self.inner.load(state)
-
-
-class Scored:
-    """Gives a guest the metric that the tests of the seam leave out."""
-
-    def __init__(self, inner: TuneSchedulerGuest) -> None:
-        self.inner = inner
-        self.grant, self.next_paused, self.on_end = inner.grant, inner.next_paused, inner.on_end
-        self.state, self.load = inner.state, inner.load
-
-    def on_report(self, report: Report) -> Decision:
-        metrics = {"loss": None if report.score == WORST else report.score}
-        return self.inner.on_report(report._replace(metrics=metrics))
-
-
-def guest(kind: str, seed: int = 0) -> TuneSchedulerGuest:
-    return TuneSchedulerGuest(KINDS[kind](), GOAL, seed=seed)
-
-
-class Finite(OneNumber):
-    """Nobody ever reports NaN."""
-
-    def ask(self, trial: str, stream: Stream) -> dict[str, Any] | None:
-        return {"x": stream.uniform(0, 0.9)}
-
-
-def state_of(
-    scheduler: Scheduler, trials: int, seed: int = 0, searcher: OneNumber | None = None
-) -> SweepState:
-    rules = Rules(GOAL, budget=Budget(trials=trials), seed=seed)
-    return SweepState(rules, searcher or OneNumber(), scheduler)
-
-
-def simulate(
-    scheduler: Scheduler,
-    trials: int,
-    machine: Machine,
-    seed: int = 0,
-    searcher: OneNumber | None = None,
-) -> SweepState:
-    state, memory = state_of(scheduler, trials, seed, searcher), Memory()
-    closed = run(state, machine, memory, seed=seed)
-    check_record(memory)
-    assert "run their course" in closed.reason or "failed" in closed.reason, closed.reason
-    assert state.advice.errors == 0, state.advice.last_error
-    return state
-
-
-class AsTune:
-    """Stock Tune's order of calls on a scheduler, one pending trial ahead, no shortcut anywhere."""
-
-    def __init__(self, scheduler: Any, trials: int) -> None:
-        scheduler.set_search_properties("loss", "min")
-        self.scheduler, self.search_alg = scheduler, self
-        self.searcher = self
-        self.coming = [Trial("x", trial_id=trial_id(n), stub=True) for n in range(trials)]
-        self.trials: dict[str, Trial] = {}
-
-    def on_pause(self, trial_id: str) -> None: ...
-    def on_unpause(self, trial_id: str) -> None: ...
-
-    def get_trials(self) -> list[Trial]:
-        return list(self.trials.values())
-
-    def get_live_trials(self) -> list[Trial]:
-        return [t for t in self.get_trials() if t.status not in ("TERMINATED", "ERROR")]
-
-    def stop_trial(self, trial: Trial) -> None:
-        self.scheduler.on_trial_remove(self, trial)
-        trial.status = Trial.TERMINATED
-
-    def add(self) -> None:
-        if self.coming:
-            trial = self.coming.pop(0)
-            self.trials[trial.trial_id] = trial
-            self.scheduler.on_trial_add(self, trial)
-
-    def replay(self, log: list[tuple[Any, ...]]) -> None:
-        self.add()
-        for what, about, *rest in log:
-            if what == "grant":
-                assert self.trials[about].status == Trial.PENDING
-                self.trials[about].status = Trial.RUNNING
-                self.add()
-            elif what == "report":
-                self.report(about, rest[0])
-            elif what == "promoted":
-                assert self.chosen().trial_id == about
-                self.trials[about].status = Trial.RUNNING
-            else:
-                self.end(about, rest[0])
-
-    def report(self, report: Report, decision: Decision) -> None:
-        trial = self.trials[report.trial]
-        result = {**report.metrics, STEP: report.step, "trial_id": report.trial}
-        action = self.scheduler.on_trial_result(self, trial, result)
-        trial.run_metadata.last_result = result
-        assert VERBS.get(type(decision), "CONTINUE") == action, (report, decision, action)
-        if action == "PAUSE":
-            trial.status = Trial.PAUSED
-
-    def chosen(self) -> Trial:
-        trial = self.scheduler.choose_trial_to_run(self)
-        if trial.status == Trial.PENDING:  # none was ready when the guest was asked again
-            trial.status = Trial.TERMINATED
-            chosen = self.scheduler.choose_trial_to_run(self)
-            trial.status, trial = Trial.PENDING, chosen
-        return trial
-
-    def end(self, name: str, outcome: Outcome) -> None:
-        trial = self.trials[name]
-        if outcome.status is Status.FAILED:
-            self.scheduler.on_trial_error(self, trial)
-            trial.status = Trial.ERROR
-        else:
-            self.scheduler.on_trial_complete(self, trial, trial.last_result)
-            trial.status = Trial.TERMINATED
+from tests.orchestrator.harness import GOAL, Memory, run
+from tests.schedulers.tune_guests import (
+    BRACKETS,
+    KINDS,
+    STEP,
+    AsTune,
+    Finite,
+    Logged,
+    Scored,
+    guest,
+    simulate,
+    state_of,
+)
 
 
 class Golden(NamedTuple):
@@ -404,103 +234,3 @@ def test_the_driver_s_generator_is_left_alone() -> None:
     before = np.random.get_state()[1].tolist()  # type: ignore[call-overload]  # noqa: NPY002, TID251
     TuneSchedulerGuest(BRACKETS(), GOAL).grant("t000000")
     assert np.random.get_state()[1].tolist() == before  # type: ignore[call-overload]  # noqa: NPY002, TID251
-
-
-@pytest.mark.parametrize("kind", ["asha", "median", "hyperband", "bohb"])
-@pytest.mark.parametrize("value", [math.nan, math.inf, None])
-def test_what_is_no_number_never_wins(kind: str, value: float | None) -> None:
-    made = guest(kind)
-    ends: dict[str, Any] = {}
-    running = {}
-    for n in range(17):
-        running[trial_id(n)] = 0
-        made.grant(trial_id(n))
-    for _ in range(400):
-        if not running:
-            promotion = made.next_paused(False)
-            if promotion is None:
-                break
-            running[promotion.trial] = ends.pop(promotion.trial)[1]
-        trial, step = next(iter(running.items()))
-        bad = trial in ("t000003", "t000009")
-        loss = value if bad else float(trial[1:])
-        score = WORST if bad else loss
-        running[trial] = step + 1
-        decision = made.on_report(Report(trial, 1, step + 1, {"loss": loss}, score))
-        if isinstance(decision, (Stop, Finish, Pause)):
-            ends[trial] = (type(decision), running.pop(trial))
-            if not isinstance(decision, Pause):
-                made.on_end(trial, Outcome(Status.STOPPED, step + 1, score))
-    assert ends["t000009"][1] < ends["t000000"][1], ends
-
-
-class Wilful(FIFOScheduler):
-    """Does to trials what Tune lets schedulers do through the controller."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seen: list[Trial] = []
-
-    def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
-        self.seen.append(trial)
-
-    def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
-        if result["loss"] < 0:
-            for other in tune_controller.get_live_trials():
-                if other is not trial and other.status == Trial.RUNNING:
-                    tune_controller.stop_trial(other)
-        if result["loss"] > 100:
-            tune_controller.pause_trial(trial)
-            return TrialScheduler.NOOP
-        if result["loss"] > 50 and random.random() > 2:
-            raise AssertionError
-        return TrialScheduler.CONTINUE
-
-
-def test_a_scheduler_may_act_through_the_controller() -> None:
-    made = TuneSchedulerGuest(Wilful(), GOAL)
-    for n in range(2):
-        assert made.grant(trial_id(n)) == 1
-    assert isinstance(made.on_report(Report("t000000", 1, 1, {"loss": 200.0}, 200.0)), Pause)
-    assert made.next_paused(True) is None, "it wants a new trial first"
-    assert made.next_paused(True) is None
-    promotion = made.next_paused(True)
-    assert promotion is not None, "none came"
-    assert promotion[:2] == ("t000000", 2)
-    assert isinstance(made.on_report(Report("t000001", 1, 1, {"loss": -1.0}, -1.0)), RunTo)
-    assert isinstance(made.on_report(Report("t000000", 1, 2, {"loss": 1.0}, 1.0)), Stop)
-
-
-def test_listeners_hear_of_pauses_and_of_paused_trials_that_were_stopped() -> None:
-    heard: list[tuple[str, str]] = []
-
-    class Ear:
-        def paused(self, trial: str) -> None:
-            heard.append(("paused", trial))
-
-        def resumed(self, trial: str) -> None:
-            heard.append(("resumed", trial))
-
-        def dropped(self, trial: str) -> None:
-            heard.append(("dropped", trial))
-
-    made = TuneSchedulerGuest(KINDS["bohb"](), GOAL, listener=Ear())
-    simulate(made, 17, Machine(workers=3, ends_at=13))
-    assert {what for what, _ in heard} == {"paused", "resumed", "dropped"}
-    assert {trial for what, trial in heard if what == "dropped"} >= made.dropped
-    count = len(heard)
-    made.load(made.state())
-    assert len(heard) == count, "a resume tells nobody again"
-
-
-@pytest.mark.parametrize(
-    ("make", "why"),
-    [
-        (lambda: PopulationBasedTraining(hyperparam_mutations={"lr": [1, 2]}), "new configs"),
-        (lambda: ResourceChangingScheduler(), "resources"),  # noqa: PLW0108 - ruff would inline Ray
-        (lambda: {"name": "asha"}, "scheduler is a dict; allowed are"),
-    ],
-)
-def test_what_cannot_run_here_is_refused(make: Callable[[], Any], why: str) -> None:
-    with pytest.raises(SpecError, match=why):
-        TuneSchedulerGuest(make(), GOAL)

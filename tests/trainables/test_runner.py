@@ -1,20 +1,17 @@
 from __future__ import annotations
 
 import gc
-import os
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from raysweep.trainables.base import Trainable, TrialContext, as_factory
+from raysweep.trainables.base import Trainable
 from raysweep.trainables.checkpoint import verify_checkpoint
 from raysweep.trainables.runner import HostSpec, Runner
-from raysweep.trials.actions import Finish, Pause, RunTo, Start, Stop
-from raysweep.trials.clock import ManualClock
-from raysweep.trials.decisions import Reason
+from raysweep.trials.actions import Finish, Pause, RunTo, Stop
 from raysweep.trials.events import (
     Checkpointed,
     Ended,
@@ -25,50 +22,7 @@ from raysweep.trials.events import (
     Reported,
     Started,
 )
-from raysweep.trials.trial import UNBOUNDED
-
-WHY = Reason("test")
-CLOCK = ManualClock()
-
-
-class Here:
-    """Training code of this very process."""
-
-    def __init__(self, target: Any):
-        self.target = target
-
-    def load(self) -> Any:
-        return as_factory(self.target)
-
-
-class Counter(Trainable):
-    """Trains for a second per step, up to `config["end"]` steps; remembers what happened to it."""
-
-    story: list[str]
-
-    def setup(self, config: dict[str, Any]) -> None:
-        self.end = config.get("end", 100)
-        self.story = config.get("story", [])
-        self.value = 0
-
-    def step(self) -> dict[str, float] | None:
-        if self.value >= self.end:
-            return None
-        CLOCK.sleep(1.0)
-        self.value += 1
-        return {"loss": 1.0 / self.value, "before": self.step_number}
-
-    def save(self, folder: Path) -> None:
-        (folder / "value").write_text(str(self.value))
-
-    def load(self, folder: Path) -> None:
-        self.value = int((folder / "value").read_text())
-
-    def cleanup(self) -> None:
-        self.story.append("cleaned up")
-
-
-MakeRunner = Callable[..., Runner]
+from tests.trainables.counting import CLOCK, WHY, Counter, Here, MakeRunner, kinds, start, steps
 
 
 @pytest.fixture
@@ -78,18 +32,6 @@ def make(tmp_path: Path) -> MakeRunner:
         return Runner(HostSpec(Here(target), str(tmp_path), **options), CLOCK, "node1")
 
     return make
-
-
-def start(trial: str = "t000001", run_to: int = UNBOUNDED, **changes: Any) -> Start:
-    return Start(trial, 1, "s1", {}, 7, 0, None, run_to, WHY)._replace(**changes)
-
-
-def steps(events: list[Any]) -> list[int]:
-    return [s for e in events if isinstance(e, Reported) for s in e.steps]
-
-
-def kinds(events: list[Any]) -> list[str]:
-    return [type(e).__name__ for e in events]
 
 
 def test_runs_to_the_grant_and_goes_on_when_told(make: MakeRunner) -> None:
@@ -357,92 +299,3 @@ def test_a_damaged_checkpoint_is_not_loaded(make: MakeRunner, tmp_path: Path, da
     again = start(attempt=2, step=1, checkpoint=paused.path)
     (failed,) = runner.exchange([again], 60)
     assert (type(failed), failed.error) == (Failed, "checkpoint")
-
-
-def test_a_function_is_told_of_its_trial_and_restores(make: MakeRunner) -> None:
-    seen: list[Any] = []
-
-    def train(config: dict[str, Any], trial: TrialContext) -> Iterator[dict[str, int]]:
-        step = trial.step
-        seen.append((trial.id, trial.seed, trial.attempt, trial.step, trial.checkpoint is None))
-        trial.on_save(lambda folder: (folder / "step").write_text(str(step)) and None)
-        if trial.checkpoint is not None:
-            assert (trial.checkpoint / "step").read_text() == str(step)
-        try:
-            while True:
-                step += 1
-                yield {"loss": step}
-        finally:
-            seen.append(f"left at {step}")
-
-    runner = make(train)
-    runner.exchange([start(run_to=2)], 60)
-    (paused,) = runner.exchange([Pause("t000001", 1, "s1", WHY)], 60)
-    events = runner.exchange([start(attempt=2, step=2, checkpoint=paused.path, run_to=3)], 60)
-    assert steps(events) == [3]
-    assert seen == [
-        ("t000001", 7, 1, 0, True), "left at 2", ("t000001", 7, 2, 2, False)
-    ]  # fmt: skip
-
-
-def test_what_a_function_returns_is_its_last_report(make: MakeRunner) -> None:
-    def train(config: dict[str, Any]) -> Iterator[dict[str, float]]:
-        yield {"loss": 2.0}
-        return {"loss": 1.0}
-
-    events = make(train).exchange([start()], 60)
-    assert kinds(events) == ["Started", "Reported", "Ended"]
-    assert events[1].metrics == {"loss": [2.0, 1.0]}
-
-
-def test_users_see_a_nested_config(make: MakeRunner) -> None:
-    runner = make(lambda config: {"loss": config["lr"] * config["net"]["width"]})
-    events = runner.exchange([start(config={"lr": 0.5, "net/width": 3})], 60)
-    assert events[1].metrics == {"loss": [1.5]}
-
-
-def test_an_adapter_gets_the_config_flat(make: MakeRunner) -> None:
-    class Flat(Counter):
-        flat_config = True
-
-        def setup(self, config: dict[str, Any]) -> None:
-            super().setup({"end": config["net/width"]})
-
-    events = make(Flat).exchange([start(config={"net/width": 2})], 60)
-    assert steps(events) == [1, 2]
-
-
-def test_a_checkpoint_that_is_at_hand_is_written_at_once(make: MakeRunner) -> None:
-    class Handing(Counter):
-        def step(self) -> dict[str, float] | None:
-            row = super().step()
-            self.has_checkpoint = self.value in (2, 3)
-            return row
-
-    events = make(Handing).exchange([start(run_to=4)], 60)
-    told = [(type(e).__name__, getattr(e, "steps", None) or e.step) for e in events[1:]]
-    assert told == [
-        ("Reported", [1, 2]), ("Checkpointed", 2), ("Reported", [3]), ("Checkpointed", 3),
-        ("Reported", [4]),
-    ]  # fmt: skip
-
-
-def test_without_metrics_a_trial_may_end_in_silence(make: MakeRunner) -> None:
-    events = make(lambda config: None, metrics=()).exchange([start()], 60)
-    assert kinds(events) == ["Started", "Ended"]
-
-
-def test_checkpoints_go_to_the_sweep_wherever_the_code_moves(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Moving(Counter):
-        def setup(self, config: dict[str, Any]) -> None:
-            super().setup(config)
-            os.chdir("elsewhere")
-
-    (tmp_path / "elsewhere").mkdir()
-    monkeypatch.chdir(tmp_path)
-    runner = Runner(HostSpec(Here(Moving), "sweep", ("loss",)), CLOCK)
-    runner.exchange([start(run_to=1)], 60)
-    (paused,) = runner.exchange([Pause("t000001", 1, "s1", WHY)], 60)
-    verify_checkpoint(tmp_path / "sweep" / str(paused.path))
