@@ -119,16 +119,3 @@ def test_hyperband_finishes_whenever_it_is_killed(
     came = script.finish(timeout_s=240)
     assert came is not None, "it hangs"
     assert Counter(came.values()) == {1: 6, 3: 4, 9: 2}
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_tunes_own_hyperband_hangs_there(ray_cluster: Session, tmp_path: Path) -> None:
-    """The reason for all this; the day it fails, Ray has mended it and the documents may say so.
-
-    Its second bracket has stopped trials by then: restored, they join it again without a result,
-    and the others wait for them.
-    """
-    script = Script(ray_cluster.address, tmp_path, "rays-hyperband", limit=0)
-    script.kill_after(46)
-    assert script.finish(timeout_s=120) is None
