@@ -82,7 +82,7 @@ def read_tuner(given: Given, name: str) -> Plan:
     metric, mode = _goal(tune)
     space = _space(given.param_space, tune)
     goal = (metric, mode) if metric and mode else _UNMEASURED
-    aim = Aim(space, goal, metric is not None, tune.num_samples, given.seed)
+    aim = Aim(space, goal, tune.num_samples, given.seed)
     search = read_searcher(tune.search_alg, aim)
     scheduler = read_scheduler(tune.scheduler, run.stop, run.failure_config, search.searcher, aim)
     searcher = StoppableSearcher(

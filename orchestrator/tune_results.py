@@ -15,6 +15,7 @@ import pyarrow.fs
 from ray.tune import Checkpoint, Result, TuneError
 
 from raysweep.results.read import Results
+from raysweep.results.tune_facts import flat
 from raysweep.trainables.checkpoint import FOLDER as CHECKPOINTS
 from raysweep.trainables.tune_files import FILES
 from raysweep.trials.goal import WORST, Goal
@@ -201,7 +202,7 @@ class ResultGrid:
 
     def _config(self, trial: Row) -> Row:
         """The config as the user wrote it, flattened with "/"."""
-        return dict(_flat(self._decode(json.loads(trial["config_json"]))))
+        return dict(flat(self._decode(json.loads(trial["config_json"]))))
 
     def _path(self, index: int) -> str:
         return str(self.results.path / "artifacts" / self._trials[index]["trial_id"])
@@ -247,7 +248,7 @@ class ResultGrid:
             return saved
         metric, mode = self._score_by
         goal = Goal(((metric, "max" if mode == "max" else "min"),))
-        return sorted(saved, key=lambda pair: goal.score(dict(_flat(pair[1]))), reverse=True)
+        return sorted(saved, key=lambda pair: goal.score(dict(flat(pair[1]))), reverse=True)
 
 
 def _is_whole(column: pa.ChunkedArray) -> bool:
@@ -283,14 +284,6 @@ def _value(rows: list[Row], goal: Goal, scope: str, finite: bool) -> float | Non
     count = {"avg": len(scores), "last-5-avg": 5, "last-10-avg": 10}[scope]
     recent = scores[-count:]
     return math.fsum(recent) / len(recent)
-
-
-def _flat(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, item in value.items():
-        if isinstance(item, Mapping) and item:
-            yield from _flat(item, f"{prefix}{name}/")
-        else:
-            yield f"{prefix}{name}", item
 
 
 def as_reported(metrics: Mapping[str, Any]) -> Row:

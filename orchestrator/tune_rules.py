@@ -25,14 +25,10 @@ from raysweep.trials.tune_result import STEP
 
 
 class Aim(NamedTuple):
-    """What a sweep is for: its space, its goal, its number of samples (-1: no end) and its seed.
-
-    `measured` is False where the goal stands in for a metric that was never named.
-    """
+    """What a sweep is for: its space, its goal, its number of samples (-1: no end) and its seed."""
 
     space: TuneSpace
     goal: tuple[str, str]
-    measured: bool
     num_samples: int
     seed: int
 
