@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
-from raysweep.searchers.base import LATER, Searcher
+from raysweep.searchers.base import LATER, Proposal, Searcher
 from raysweep.trials.errors import SpaceError
 from raysweep.trials.events import Deferred, Event, Exhausted, Suggested, SuggestFailed
 from raysweep.trials.streams import Stream
@@ -30,16 +30,19 @@ class Proposer:
     def __call__(self, trial: TrialId, at: float) -> Event:
         """`Suggested`, `Exhausted`, `Deferred`, or `SuggestFailed` for whatever the searcher did wrong."""
         try:
-            config = self._searcher.ask(trial, Stream(self._seed, trial, "ask"))
-            if config is None:
+            answer = self._searcher.ask(trial, Stream(self._seed, trial, "ask"))
+            if answer is None:
                 return Exhausted(at)
-            if config is LATER:
+            if answer is LATER:
                 return Deferred(at, trial)
+            config, why, _ = answer if isinstance(answer, Proposal) else Proposal(answer)
             self._check(config)
+            if why:
+                json.dumps(why, allow_nan=False)
             if not _PLAIN.issuperset(map(type, config.values())):
                 json.dumps(config)  # a numpy scalar equals an option, but no journal can carry it
         except SpaceError as error:
             return SuggestFailed(at, trial, f"the searcher left the space: {error}")
         except Exception as error:
             return SuggestFailed(at, trial, f"the searcher raised {type(error).__name__}: {error}")
-        return Suggested(at, trial, config)
+        return Suggested(at, trial, config, why)

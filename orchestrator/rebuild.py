@@ -14,6 +14,7 @@ from raysweep.schedulers.base import Scheduler
 from raysweep.schedulers.catalog import build_scheduler
 from raysweep.searchers.base import Searcher
 from raysweep.searchers.catalog import build_searcher
+from raysweep.searchers.setting import Setting
 from raysweep.trials.decisions import Verdict
 from raysweep.trials.errors import SpecError
 from raysweep.trials.events import Event, Opened
@@ -103,11 +104,22 @@ def new_state(spec: SweepSpec, objects: Objects = NO_OBJECTS) -> SweepState:
     return SweepState(rules_of(spec), _searcher(spec, objects), _scheduler(spec, objects))
 
 
+def setting_of(spec: SweepSpec) -> Setting:
+    """What a searcher may know of the sweep that `spec` describes."""
+    return Setting(
+        space=spec.parsed_space,
+        seed=spec.seed,
+        goal=spec.goal,
+        trials=spec.budget.trials,
+        workers=spec.cluster.max_slots,
+    )
+
+
 def _searcher(spec: SweepSpec, objects: Objects) -> Searcher:
     options = dict(spec.searcher)
     name = options.pop("name")
     if not is_object(name):
-        return build_searcher(name, options, spec.parsed_space, spec.seed, spec.goal)
+        return build_searcher(name, options, setting_of(spec))
     if objects.searcher is None:
         raise _missing("searcher", name)
     return objects.searcher

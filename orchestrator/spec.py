@@ -201,13 +201,14 @@ class SweepSpec(Part):
 
     def _contradictions(self) -> Iterator[str]:
         from raysweep.searchers.catalog import SEARCHERS, build_searcher
+        from raysweep.searchers.setting import Setting
 
         options = dict(self.searcher)
         searcher = options.pop("name")
         ends = is_object(searcher) or SEARCHERS[searcher].finite  # an object may end: who knows
         try:
             if not is_object(searcher):
-                build_searcher(searcher, options, self._parsed, self.seed, self.goal)
+                build_searcher(searcher, options, Setting(self._parsed, self.seed, self.goal))
         except SpecError as error:
             yield f"searcher: {error}"
         if text := doubled(self):

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from raysweep.results.read import read as read
     from raysweep.schedulers.catalog import build_scheduler as build_scheduler
     from raysweep.searchers.catalog import build_searcher as build_searcher
+    from raysweep.searchers.setting import Setting as Setting
     from raysweep.trainables.base import Trainable as Trainable
     from raysweep.trials.errors import RaysweepError as RaysweepError
     from raysweep.trials.parameters import choice as choice
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from raysweep.trials.space import Space as Space
 
 __all__ = [
-    "RaysweepError", "Results", "Space", "SweepSpec", "Trainable", "Tuner", "__version__", "build_scheduler",
+    "RaysweepError", "Results", "Setting", "Space", "SweepSpec", "Trainable", "Tuner", "__version__", "build_scheduler",
     "build_searcher", "choice", "lograndint", "loguniform", "quniform", "randint", "read", "resume",
     "run", "uniform",
 ]  # fmt: skip
@@ -43,6 +44,7 @@ _HOME = {
     "read": "raysweep.results.read",
     "build_scheduler": "raysweep.schedulers.catalog",
     "build_searcher": "raysweep.searchers.catalog",
+    "Setting": "raysweep.searchers.setting",
     "Trainable": "raysweep.trainables.base",
     "RaysweepError": "raysweep.trials.errors",
     "Space": "raysweep.trials.space",

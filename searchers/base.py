@@ -7,6 +7,8 @@
 | `tell(report)` | each report of a trial, once per step, in journal order | yes |
 | `end(trial, outcome)` | the trial has ended for good | yes |
 
+A proposal is a config, or a `Proposal` where the searcher can say why.
+
 `ask` must not change what the searcher knows: a config that never reached the journal was never
 proposed. Everything that a searcher learns comes through the three calls below it, so replaying
 the journal rebuilds it without a refit; `state` and `load` only shorten the replay.
@@ -15,7 +17,7 @@ the journal rebuilds it without a refit; `state` and `load` only shorten the rep
 from __future__ import annotations
 
 from enum import Enum
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Literal, NamedTuple, Protocol
 
 from raysweep.trials.streams import Stream
 from raysweep.trials.trial import Config, Outcome, Report, TrialId
@@ -31,10 +33,28 @@ LATER: Final = Later.LATER
 """The answer of a searcher that must learn from the trials under way before it proposes more."""
 
 
+class Proposal(NamedTuple):
+    """A config and the reasons for it.
+
+    `why` is plain data, recorded with the suggestion: `model` names who proposes; `acquisition`
+    and `value` what it maximised and to what, `parents` trials it starts from, `n` of how many
+    results it knew, `note` a remark, each where there is one. `repeat`: that the config has been
+    tried before is intended.
+    """
+
+    config: dict[str, Any]
+    why: dict[str, Any] = {}  # noqa: RUF012 - never written to
+    repeat: bool = False
+
+
+Answer = dict[str, Any] | Proposal | Literal[Later.LATER] | None
+"""What `ask` may answer."""
+
+
 class Searcher(Protocol):
     """What to try next."""
 
-    def ask(self, trial: TrialId, stream: Stream) -> dict[str, Any] | Literal[Later.LATER] | None:
+    def ask(self, trial: TrialId, stream: Stream) -> Answer:
         """A config for `trial`, drawn from its own `stream`; `LATER`; None: nothing is left."""
         ...
 

@@ -8,65 +8,60 @@ from typing import Any, NamedTuple
 from raysweep.searchers.base import Searcher
 from raysweep.searchers.grid import grid
 from raysweep.searchers.random_search import RandomSearch
+from raysweep.searchers.setting import Setting
 from raysweep.searchers.sobol import sobol
 from raysweep.trials.errors import SpaceError, SpecError
 from raysweep.trials.free import Free
-from raysweep.trials.goal import Goal
 from raysweep.trials.names import nearest
-from raysweep.trials.space import Space
-
-
-class Option(NamedTuple):
-    """One option: what it may be in words, the check of it, and its default."""
-
-    allowed: str
-    fits: Callable[[Any], bool]
-    default: Any = None
+from raysweep.trials.options import Option, check_options, flag, is_whole
 
 
 class Entry(NamedTuple):
-    """One searcher: what it is for, what it takes, how it is made, and whether it ever ends."""
+    """One searcher.
+
+    Attributes:
+        summary: what it is for.
+        options: what it takes.
+        build: makes it from the setting and all of its options.
+        finite: whether it ever ends by itself.
+        learns: whether it looks at results, so that it needs a goal.
+    """
 
     summary: str
     options: Mapping[str, Option]
     build: Callable[..., Searcher]
     finite: bool = False
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+    learns: bool = False
 
 
 def _are_points(value: Any) -> bool:
     if isinstance(value, Mapping):
-        return all(isinstance(n, str) and _is_count(points) for n, points in value.items())
-    return value is None or _is_count(value)
+        return all(isinstance(n, str) and _are_points(points) for n, points in value.items())
+    return is_whole(value) and value >= 1
 
 
 _POINTS = Option("a whole number, 1 or more, or one for each parameter by name", _are_points)
-_SHUFFLE = Option("true or false", lambda value: isinstance(value, bool), default=False)
 
 
-def _random(space: Space, seed: int, goal: Goal | None) -> Searcher:
-    return RandomSearch(space)
+def _random(setting: Setting) -> Searcher:
+    return RandomSearch(setting.space)
 
 
-def _grid(space: Space, seed: int, goal: Goal | None, **options: Any) -> Searcher:
-    points = options["points"]
+def _grid(setting: Setting, points: Any, shuffle: bool) -> Searcher:
     if isinstance(points, Mapping):
         points = {name.replace(".", "/"): number for name, number in points.items()}
-    return grid(space, seed, points, options["shuffle"])
+    return grid(setting.space, setting.seed, points, shuffle)
 
 
-def _sobol(space: Space, seed: int, goal: Goal | None) -> Searcher:
-    return sobol(space, seed)
+def _sobol(setting: Setting) -> Searcher:
+    return sobol(setting.space, setting.seed)
 
 
 SEARCHERS: dict[str, Entry] = {
     "random": Entry("independent draws; never runs out", {}, _random),
     "grid": Entry(
         "every combination once, then ends the sweep; ranges without a step need points",
-        {"points": _POINTS, "shuffle": _SHUFFLE},
+        {"points": _POINTS, "shuffle": flag(False)},
         _grid,
         finite=True,
     ),
@@ -83,38 +78,24 @@ def check_searcher(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     entry = SEARCHERS.get(name)
     if entry is None:
         raise SpecError(f"searcher: {name!r} is not one; {nearest(name, SEARCHERS)}")
-    for option in options:
-        if option not in entry.options:
-            hint = nearest(option, entry.options) if entry.options else "it takes none"
-            raise SpecError(f"searcher {name}: {option!r} is no option of it; {hint}")
-    filled = {option: options.get(option, rule.default) for option, rule in entry.options.items()}
-    for option, rule in entry.options.items():
-        if not rule.fits(filled[option]):
-            raise SpecError(
-                f"searcher {name}: {option} is {filled[option]!r}; it may be {rule.allowed}"
-            )
-    return filled
+    return check_options("searcher", name, options, entry.options)
 
 
-def build_searcher(
-    name: str, options: Mapping[str, Any], space: Space, seed: int, goal: Goal | None = None
-) -> Searcher:
-    """The searcher `name` over `space`.
+def build_searcher(name: str, options: Mapping[str, Any], setting: Setting) -> Searcher:
+    """The searcher `name` for `setting`.
 
     Args:
         name: a key of `SEARCHERS`.
         options: as `check_searcher` takes or gives them.
-        space: what to search.
-        seed: the sweep's seed; what a searcher draws for itself depends on it alone.
-        goal: what is optimised, for searchers that look at more than a report's score.
+        setting: the space, the seed, the goal, and what is known of the sweep around it.
 
     Raises:
         SpecError: as `check_searcher`; SpaceError: for a space that this searcher cannot search.
     """
     checked = check_searcher(name, options)
-    free = [flat for flat, p in space.parameters.items() if isinstance(p.domain, Free)]
+    free = [flat for flat, p in setting.space.parameters.items() if isinstance(p.domain, Free)]
     if free:
         raise SpaceError(
             f"{free[0]} is free: it has no law that {name} could draw from; give it a distribution"
         )
-    return SEARCHERS[name].build(space, seed, goal, **checked)
+    return SEARCHERS[name].build(setting, **checked)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
-from raysweep.searchers.base import Later, Searcher
+from raysweep.searchers.base import Answer, Searcher
 from raysweep.trials.streams import Stream
 from raysweep.trials.trial import Config, Outcome, Report, TrialId
 
@@ -22,7 +22,7 @@ class StoppableSearcher:
     def __init__(self, inner: Searcher, stopping: Callable[[], bool]) -> None:
         self.inner, self._stopping = inner, stopping
 
-    def ask(self, trial: TrialId, stream: Stream) -> dict[str, Any] | Literal[Later.LATER] | None:
+    def ask(self, trial: TrialId, stream: Stream) -> Answer:
         """What the inner one proposes; None once the sweep is to stop."""
         return None if self._stopping() else self.inner.ask(trial, stream)
 

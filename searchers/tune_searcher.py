@@ -15,9 +15,10 @@ from typing import Any, ClassVar
 
 from ray.tune.search import UNDEFINED_METRIC_MODE, UNDEFINED_SEARCH_SPACE, Searcher
 
-from raysweep.searchers.base import LATER
+from raysweep.searchers.base import LATER, Proposal
 from raysweep.searchers.base import Searcher as NativeSearcher
 from raysweep.searchers.catalog import build_searcher, check_searcher
+from raysweep.searchers.setting import Setting
 from raysweep.searchers.tune_told import Told
 from raysweep.searchers.tune_translation import Translation, translation
 from raysweep.trials.errors import SpaceError, SpecError
@@ -84,7 +85,7 @@ class TuneSearcher(Searcher):
         Raises:
             SpaceError: for a space that it cannot search.
         """
-        return build_searcher(self.name, self._options, space, seed, goal)
+        return build_searcher(self.name, self._options, Setting(space, seed, goal))
 
     def set_search_properties(
         self, metric: str | None, mode: str | None, config: Mapping[str, Any], **spec: Any
@@ -267,7 +268,8 @@ class TuneSearcher(Searcher):
             return str(Searcher.FINISHED)
         if config is LATER:
             return None
-        assert isinstance(config, dict)
+        if isinstance(config, Proposal):
+            config = config.config
         suggestion = self._translation.varying(config)
         self._searcher.suggested(ours, config)
         self._told.begin(theirs, ours)

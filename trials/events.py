@@ -67,11 +67,12 @@ class SlotDown(NamedTuple):
 
 
 class Suggested(NamedTuple):
-    """The searcher proposed a config."""
+    """The searcher proposed a config; `why` is what it says of its reasons, as plain data."""
 
     at: float
     trial: TrialId
     config: dict[str, Any]
+    why: Mapping[str, Any] = {}
 
 
 class SuggestFailed(NamedTuple):
@@ -126,8 +127,10 @@ class Reported(NamedTuple):
         trial, attempt, names = self.trial, self.attempt, tuple(self.metrics)
         scores = goal.scores(self.metrics.get(goal.metric) or [None] * len(self.steps))
         rows = zip(*self.metrics.values(), strict=True) if names else repeat(())
-        for step, score, row in zip(self.steps, scores, rows, strict=False):
-            yield Report(trial, attempt, step, dict(zip(names, row, strict=True)), score)
+        columns = zip(self.steps, scores, rows, self.elapsed_s, strict=False)
+        for step, score, row, elapsed_s in columns:
+            metrics = dict(zip(names, row, strict=True))
+            yield Report(trial, attempt, step, metrics, score, elapsed_s)
 
 
 class Checkpointed(NamedTuple):

@@ -83,7 +83,8 @@ class Report(NamedTuple):
     """One step's metrics of one trial.
 
     `score` is lower-is-better and `goal.WORST` where the metric is missing or not finite, so
-    nobody behind this point flips a sign or meets a NaN.
+    nobody behind this point flips a sign or meets a NaN. `elapsed_s` is training time within the
+    attempt, 0 where nobody measured it.
     """
 
     trial: TrialId
@@ -91,6 +92,7 @@ class Report(NamedTuple):
     step: int
     metrics: Mapping[str, Any]
     score: float
+    elapsed_s: float = 0.0
 
 
 class Outcome(NamedTuple):

@@ -11,9 +11,10 @@ from typing import Any, ClassVar
 import pytest
 
 import raysweep
-from raysweep.searchers.base import Searcher
+from raysweep.searchers.base import Proposal, Searcher
 from raysweep.searchers.catalog import build_searcher
-from raysweep.trials.goal import WORST
+from raysweep.searchers.setting import Setting
+from raysweep.trials.goal import WORST, Goal
 from raysweep.trials.space import Space
 from raysweep.trials.streams import Stream
 from raysweep.trials.trial import Outcome, Report, Status, trial_id
@@ -38,13 +39,18 @@ SPACES: dict[str, tuple[dict[str, Any], list[str]]] = {
 
 _ELSEWHERE = """
 import json, sys
+from raysweep.searchers.base import Proposal
 from raysweep.searchers.catalog import build_searcher
+from raysweep.searchers.setting import Setting
+from raysweep.trials.goal import Goal
 from raysweep.trials.space import Space
 from raysweep.trials.streams import Stream
 from raysweep.trials.trial import trial_id
 name, options, written, constraints, seed = json.loads(sys.argv[1])
-searcher = build_searcher(name, options, Space.from_dict(written, constraints), seed)
-print(json.dumps([searcher.ask(trial_id(n), Stream(seed, trial_id(n), "ask")) for n in range(5)]))
+space = Space.from_dict(written, constraints)
+searcher = build_searcher(name, options, Setting(space, seed, Goal((("loss", "min"),))))
+asked = [searcher.ask(trial_id(n), Stream(seed, trial_id(n), "ask")) for n in range(5)]
+print(json.dumps([answer.config if isinstance(answer, Proposal) else answer for answer in asked]))
 """
 
 
@@ -54,6 +60,19 @@ def stream(seed: int, number: int) -> Stream:
 
 def space_named(name: str) -> Space:
     return Space.from_dict(*SPACES[name])
+
+
+GOAL = Goal((("loss", "min"),))
+
+
+def ask(searcher: Searcher, seed: int, number: int) -> dict[str, Any]:
+    """The config that a searcher proposes for the `number`-th trial; there has to be one."""
+    answer = searcher.ask(trial_id(number), stream(seed, number))
+    if isinstance(answer, Proposal):
+        json.dumps(answer.why, allow_nan=False)
+        answer = answer.config
+    assert isinstance(answer, dict)
+    return answer
 
 
 def score(config: dict[str, Any]) -> float:
@@ -68,7 +87,7 @@ class SearcherContract:
     options: ClassVar[dict[str, Any]] = {}
 
     def make(self, space: Space, seed: int) -> Searcher:
-        return build_searcher(self.name, self.options, space, seed)
+        return build_searcher(self.name, self.options, Setting(space, seed, GOAL))
 
     def live(
         self, searcher: Searcher, seed: int, numbers: range, journal: list[tuple[str, Any]]
@@ -76,8 +95,7 @@ class SearcherContract:
         """Run trials one after the other, journalling what was told."""
         configs = []
         for n in numbers:
-            config = searcher.ask(trial_id(n), stream(seed, n))
-            assert config is not None
+            config = ask(searcher, seed, n)
             configs.append(config)
             report = Report(trial_id(n), 1, 1, {}, score(config) if n % 5 else WORST)
             for call, args in (
@@ -100,9 +118,9 @@ class SearcherContract:
     def test_asking_again_for_the_same_trial_gives_the_same_config(self, kind: str) -> None:
         searcher = self.make(space_named(kind), 1)
         self.live(searcher, 1, range(4), [])
-        first = searcher.ask("t000004", stream(1, 4))
-        searcher.ask("t000005", stream(1, 5))
-        assert searcher.ask("t000004", stream(1, 4)) == first
+        first = ask(searcher, 1, 4)
+        ask(searcher, 1, 5)
+        assert ask(searcher, 1, 4) == first
 
     @pytest.mark.parametrize("kind", SPACES)
     def test_asking_teaches_nothing(self, kind: str) -> None:
@@ -112,18 +130,18 @@ class SearcherContract:
             self.live(searcher, 1, range(4), [])
         before = asked.state()
         for n in range(4, 14):
-            asked.ask(trial_id(n), stream(1, n))
+            ask(asked, 1, n)
         assert asked.state() == before == fresh.state()
 
     def test_ten_asked_ahead_are_distinct_where_the_space_is_continuous(self) -> None:
         searcher = self.make(space_named("continuous"), 2)
-        configs = [searcher.ask(trial_id(n), stream(2, n)) for n in range(10)]
+        configs = [ask(searcher, 2, n) for n in range(10)]
         assert len({json.dumps(config, sort_keys=True) for config in configs}) == 10
 
     @pytest.mark.parametrize("kind", ["conditional", "constrained"])
     def test_the_same_seed_gives_the_same_configs_in_another_process(self, kind: str) -> None:
         here = self.make(space_named(kind), 7)
-        expected = [here.ask(trial_id(n), stream(7, n)) for n in range(5)]
+        expected = [ask(here, 7, n) for n in range(5)]
         job = json.dumps([self.name, self.options, *SPACES[kind], 7])
         done = subprocess.run(
             [sys.executable, "-c", _ELSEWHERE, job],
@@ -159,13 +177,11 @@ class SearcherContract:
         searcher.tell(Report("from-elsewhere", 1, 3, {"loss": None}, WORST))
         searcher.end("from-elsewhere", Outcome(Status.FAILED, 3, WORST))
         for n in range(12):
-            config = searcher.ask(trial_id(n), stream(0, n))
-            assert config is not None
+            config = ask(searcher, 0, n)
             searcher.suggested(trial_id(n), config)
             searcher.tell(Report(trial_id(n), 1, 1, {}, WORST))
             searcher.end(trial_id(n), Outcome(Status.FAILED, 1, WORST))
-        config = searcher.ask("t000012", stream(0, 12))
-        assert config is not None
+        config = ask(searcher, 0, 12)
         space.check(config)
 
     def test_a_config_from_elsewhere_is_tolerated(self) -> None:
@@ -174,6 +190,5 @@ class SearcherContract:
         searcher = self.make(space, 0)
         own = {"net/act": "relu", "net/width": 77, "optimizer": "adam"}
         searcher.suggested("t000000", own)
-        config = searcher.ask("t000001", stream(0, 1))
-        assert config is not None
+        config = ask(searcher, 0, 1)
         space.check(config)

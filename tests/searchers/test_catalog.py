@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from raysweep.searchers.catalog import SEARCHERS, build_searcher, check_searcher
+from raysweep.searchers.setting import Setting
 from raysweep.trials.errors import SpecError
 from raysweep.trials.space import Space
 from raysweep.trials.streams import Stream
@@ -17,7 +18,7 @@ def test_every_searcher_works_with_its_defaults_and_says_what_it_is_for(name: st
     assert SEARCHERS[name].summary
     options = check_searcher(name, {})
     assert check_searcher(name, options) == options
-    config = build_searcher(name, options, SPACE, 0).ask("t000000", Stream(0))
+    config = build_searcher(name, options, Setting(SPACE)).ask("t000000", Stream(0))
     assert config is not None
     SPACE.check(config)
 
@@ -36,4 +37,4 @@ def test_every_searcher_works_with_its_defaults_and_says_what_it_is_for(name: st
 )  # fmt: skip
 def test_refusals(name: str, options: dict[str, Any], message: str) -> None:
     with pytest.raises(SpecError, match=message):
-        build_searcher(name, options, SPACE, 0)
+        build_searcher(name, options, Setting(SPACE))

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from raysweep.searchers.catalog import build_searcher
 from raysweep.searchers.grid import GridSequence, Shuffled, grid
 from raysweep.searchers.sequence import SequenceSearcher
+from raysweep.searchers.setting import Setting
 from raysweep.trials.errors import SpaceError
 from raysweep.trials.space import Space
 from raysweep.trials.streams import Stream
@@ -112,7 +113,7 @@ def test_points_thin_ranges_and_keep_both_ends() -> None:
 
 def test_points_by_name_leave_the_others_whole() -> None:
     space = Space.from_dict({"net": {"lr": {"uniform": [0, 1]}}, "n": {"randint": [1, 10]}})
-    searcher = build_searcher("grid", {"points": {"net.lr": 2}}, space, 0)
+    searcher = build_searcher("grid", {"points": {"net.lr": 2}}, Setting(space))
     assert isinstance(searcher, SequenceSearcher)
     assert len(everything(searcher)) == 20
 
