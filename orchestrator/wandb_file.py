@@ -37,6 +37,7 @@ _TRANSLATED = (
     "run_cap", "name", "project", "entity",
 )  # fmt: skip
 _METRIC_KEYS = ("name", "goal", "target", "impute", "impute_while_running")
+_SEARCHERS = {"bayes": "gp", "random": "random", "grid": "grid"}
 _GOALS = {"minimize": "min", "maximize": "max"}
 
 
@@ -180,20 +181,13 @@ class _Reader:
 
     def _searcher(self) -> str:
         method = self._written.get("method", "random")
-        if method not in ("bayes", "random", "grid"):
-            raise SpecError(
-                f"method: got {method!r}; {nearest(method, ('bayes', 'random', 'grid'))}"
-            )
+        if method not in _SEARCHERS:
+            raise SpecError(f"method: got {method!r}; {nearest(method, _SEARCHERS)}")
         if "searcher" in self._written:
             self._left_out(f"method: {method}, as the file names a searcher of raysweep")
-        elif method == "bayes":
-            self._near(
-                "method: bayes → searcher sobol: raysweep has no Gaussian process; Sobol points "
-                "cover the space evenly, but do not learn from what was found"
-            )
         else:
-            self._mapped(f"method: {method} → searcher {method}")
-        return "sobol" if method == "bayes" else str(method)
+            self._mapped(f"method: {method} → searcher {_SEARCHERS[method]}")
+        return _SEARCHERS[method]
 
     def _scheduler(self) -> dict[str, Any]:
         early = self._written.get("early_terminate")

@@ -6,7 +6,7 @@ Everything that `ray.tune` offers, under its own name and meaning, but for:
 |---|---|
 | `Tuner`, `ResultGrid` | raysweep's: the sweep runs in raysweep's loop |
 | `ASHAScheduler`, `AsyncHyperBandScheduler`, `PromotionASHAScheduler`, `HyperBandScheduler`, `MedianStoppingRule`, `FIFOScheduler` | our schedulers, for stock `ray.tune.Tuner` and for ours |
-| `RandomSearch`, `GridSearch`, `SobolSearch` | our searchers, for both as well |
+| `AutoSearch`, `GPSearch`, `TPESearch`, `BOHBSearch`, `MobsterSearch`, `TransferSearch`, `PriorSearch`, `CMAESSearch`, `DESearch`, `EvolutionSearch`, `NSGA2Search`, `RandomSearch`, `GridSearch`, `SobolSearch`, `LHSSearch` | our searchers, for both as well |
 | `ParquetCallback` | raysweep's tables for a run of stock Ray Tune |
 | `TuneSpace` | translates a `param_space` |
 
@@ -33,9 +33,21 @@ if TYPE_CHECKING:
     from raysweep.schedulers.tune import HyperBandScheduler as HyperBandScheduler
     from raysweep.schedulers.tune import MedianStoppingRule as MedianStoppingRule
     from raysweep.schedulers.tune import PromotionASHAScheduler as PromotionASHAScheduler
+    from raysweep.searchers.tune import AutoSearch as AutoSearch
+    from raysweep.searchers.tune import BOHBSearch as BOHBSearch
+    from raysweep.searchers.tune import CMAESSearch as CMAESSearch
+    from raysweep.searchers.tune import DESearch as DESearch
+    from raysweep.searchers.tune import EvolutionSearch as EvolutionSearch
+    from raysweep.searchers.tune import GPSearch as GPSearch
     from raysweep.searchers.tune import GridSearch as GridSearch
+    from raysweep.searchers.tune import LHSSearch as LHSSearch
+    from raysweep.searchers.tune import MobsterSearch as MobsterSearch
+    from raysweep.searchers.tune import NSGA2Search as NSGA2Search
+    from raysweep.searchers.tune import PriorSearch as PriorSearch
     from raysweep.searchers.tune import RandomSearch as RandomSearch
     from raysweep.searchers.tune import SobolSearch as SobolSearch
+    from raysweep.searchers.tune import TPESearch as TPESearch
+    from raysweep.searchers.tune import TransferSearch as TransferSearch
     from raysweep.searchers.tune_space import TuneSpace as TuneSpace
 
 _HOME = {
@@ -48,9 +60,21 @@ _HOME = {
     "HyperBandScheduler": "raysweep.schedulers.tune",
     "MedianStoppingRule": "raysweep.schedulers.tune",
     "PromotionASHAScheduler": "raysweep.schedulers.tune",
+    "AutoSearch": "raysweep.searchers.tune",
+    "BOHBSearch": "raysweep.searchers.tune",
+    "CMAESSearch": "raysweep.searchers.tune",
+    "DESearch": "raysweep.searchers.tune",
+    "EvolutionSearch": "raysweep.searchers.tune",
+    "GPSearch": "raysweep.searchers.tune",
     "GridSearch": "raysweep.searchers.tune",
+    "LHSSearch": "raysweep.searchers.tune",
+    "MobsterSearch": "raysweep.searchers.tune",
+    "NSGA2Search": "raysweep.searchers.tune",
+    "PriorSearch": "raysweep.searchers.tune",
     "RandomSearch": "raysweep.searchers.tune",
     "SobolSearch": "raysweep.searchers.tune",
+    "TPESearch": "raysweep.searchers.tune",
+    "TransferSearch": "raysweep.searchers.tune",
     "TuneSpace": "raysweep.searchers.tune_space",
 }
 """Every name that is ours and the module that defines it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from typing import Any, NamedTuple
 
 from raysweep.searchers.base import Searcher
@@ -13,7 +14,7 @@ from raysweep.searchers.sobol import sobol
 from raysweep.trials.errors import SpaceError, SpecError
 from raysweep.trials.free import Free
 from raysweep.trials.names import nearest
-from raysweep.trials.options import Option, check_options, flag, is_whole
+from raysweep.trials.options import Option, check_options, count, flag, is_whole, number, word
 
 
 class Entry(NamedTuple):
@@ -57,6 +58,17 @@ def _sobol(setting: Setting) -> Searcher:
     return sobol(setting.space, setting.seed)
 
 
+def _lazily(module: str, **fixed: Any) -> Callable[..., Searcher]:
+    """The `build` of a module that is imported when it is first needed: scipy is slow to load."""
+
+    def build(setting: Setting, **options: Any) -> Searcher:
+        home = import_module(f"raysweep.searchers.{module}")
+        made: Searcher = home.build(setting, **fixed, **options)
+        return made
+
+    return build
+
+
 SEARCHERS: dict[str, Entry] = {
     "random": Entry("independent draws; never runs out", {}, _random),
     "grid": Entry(
@@ -66,6 +78,61 @@ SEARCHERS: dict[str, Entry] = {
         finite=True,
     ),
     "sobol": Entry("scrambled Sobol points; covers the space more evenly than random", {}, _sobol),
+    "tpe": Entry(
+        "Parzen estimators of the good and the bad: cheap, for any space and any number of trials",
+        {
+            "gamma": number(0.1, 0.01, 0.5),
+            "candidates": count(64),
+            "initial": count(10),
+        },
+        _lazily("tpe"),
+        learns=True,
+    ),
+    "gp": Entry(
+        "a Gaussian process: the fewest trials to a good config",
+        {"acquisition": word("logei", "logei", "ucb", "thompson"), "initial": count()},
+        _lazily("gp"),
+        learns=True,
+    ),
+    "bohb": Entry(
+        "Parzen estimators on the deepest rung with enough results; for asha and hyperband",
+        {
+            "gamma": number(0.15, 0.01, 0.5),
+            "candidates": count(64),
+            "initial": count(10),
+            "random_share": number(0.2, 0.0, 1.0),
+        },
+        _lazily("tpe", by_level=True),
+        learns=True,
+    ),
+    "cmaes": Entry(
+        "covariance matrix adaptation: hundreds of trials on rugged, correlated parameters",
+        {"sigma": number(0.25, 0.01, 1.0), "restart": flag(True)},
+        _lazily("cmaes"),
+        learns=True,
+    ),
+    "de": Entry(
+        "differential evolution: thousands of cheap trials",
+        {
+            "population": count(20, least=4),
+            "factor": number(0.5, 0.0, 2.0),
+            "crossover": number(0.7, 0.0, 1.0),
+        },
+        _lazily("evolution", kind="de"),
+        learns=True,
+    ),
+    "evolution": Entry(
+        "regularised evolution: large discrete spaces, many workers",
+        {"population": count(20, least=4), "tournament": count(5)},
+        _lazily("evolution", kind="evolution"),
+        learns=True,
+    ),
+    "nsga2": Entry(
+        "non-dominated sorting: several metrics, many cheap trials",
+        {"population": count(20, least=4)},
+        _lazily("evolution", kind="nsga2"),
+        learns=True,
+    ),
 }
 
 

@@ -39,7 +39,9 @@ class Told:
         }
         score = goal.score(metrics)
         self._trials[theirs] = ours, step, min(best, score)
-        searcher.tell(Report(ours, 1, step, metrics, score))
+        elapsed_s = result.get("time_total_s")
+        seconds = float(elapsed_s) if isinstance(elapsed_s, (int, float)) else 0.0
+        searcher.tell(Report(ours, 1, step, metrics, score, seconds))
 
     def end(self, searcher: Searcher, theirs: str, *, failed: bool, empty: bool) -> None:
         """Tell that a trial has ended: by an error, without any result, or as it should."""

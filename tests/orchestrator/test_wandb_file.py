@@ -79,14 +79,14 @@ def test_the_quickstart_of_their_documentation() -> None:
         "epochs": {"choice": [5, 10, 15]},
         "optimizer": {"choice": ["adam", "sgd"]},
     }
-    assert spec.searcher == {"name": "sobol"}
+    assert spec.searcher["name"] == "gp"
     assert spec.scheduler["name"] == "fifo"
     assert spec.budget.trials == 30
     assert spec.timeouts.stuck_s is None
     assert spec.program is not None
     assert spec.program.file == "train.py"
     assert spec.program.environment == {"WANDB_PROJECT": "first_sweep"}
-    assert "do not learn from what was found" in notes_of(spec, "approximated")
+    assert "bayes → searcher gp" in notes_of(spec, "mapped")
     assert "run_cap: 30" in notes_of(spec, "mapped")
 
 

@@ -1,0 +1,99 @@
+"""A density on the unit cube made of one kernel for each of some points, and one prior kernel.
+
+Notation: k kernels at centres μ (k, d), NaN where a parameter is inactive; bandwidths σ (d,);
+a choice of c options has the kernel of Aitchison & Aitken (1976), 1 − b on its own option and
+b/(c − 1) on each other; a number has a Gaussian cut off at 0 and 1. A kernel says nothing about an
+axis on which it is inactive: there the prior stands in its place, uniform. The prior kernel has
+weight `prior` against 1 for each other and is uniform throughout.
+
+Densities of many points under many kernels are one matrix product and one exponential: squares and
+normalisers are sums over axes on which both are active.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.special import logsumexp, ndtr, ndtri
+
+from raysweep.searchers.gp_axes import Axes
+from raysweep.searchers.history import Floats
+
+_FLOOR = 0.03
+"""The least bandwidth: below it, kernels of few points are spikes."""
+_KEPT = 0.8
+"""A choice's kernel keeps its own option with this weight when there is one point; more with more."""
+
+
+class Parzen:
+    """The density of `centres`.
+
+    Args:
+        axes: of the space.
+        centres: shape (k, d).
+        prior: the weight of the uniform kernel.
+        width: bandwidths are this times the spread of the centres times k^(−1/(d + 4)) (Scott).
+    """
+
+    def __init__(self, axes: Axes, centres: Floats, prior: float = 1.0, width: float = 1.0) -> None:
+        self._axes, self._centres, self._prior = axes, centres, prior
+        k, d = centres.shape
+        self._on = ~np.isnan(centres)
+        self._filled = np.where(self._on, centres, 0.0)
+        shrunk = max(k, 1) ** (-1.0 / (d + 4.0))
+        # the uniform law's own spread stands in for one more point
+        counts = self._on.sum(0) + 1.0
+        means = (self._filled.sum(0) + 0.5) / counts
+        squares = (self._on * (self._filled - means) ** 2).sum(0) + 1.0 / 12.0 + (means - 0.5) ** 2
+        self.sigma = np.clip(width * np.sqrt(squares / counts) * shrunk, _FLOOR, 0.5)
+        least = np.where(axes.sizes > 0, 0.4 / np.maximum(axes.sizes, 1), 0.0)
+        self.sigma = np.maximum(self.sigma, least)
+        self._keep = 1.0 - (1.0 - _KEPT) * shrunk / 0.5 if k else _KEPT
+        self._keep = min(0.95, max(0.5, self._keep))
+        self._numbers = ~axes.words
+        log_mass = np.log(ndtr((1.0 - self._filled) / self.sigma) - ndtr(-self._filled / self.sigma))
+        normal = -log_mass - np.log(self.sigma) - 0.5 * np.log(2.0 * np.pi)
+        options = np.maximum(axes.sizes, 2)
+        self._same = np.log(self._keep * options)
+        self._other = np.log((1.0 - self._keep) / (options - 1.0) * options)
+        per_axis = np.where(self._numbers, normal, self._other)
+        self._constant = np.where(self._on, per_axis, 0.0)
+
+    def log_density(self, points: Floats) -> Floats:
+        """The log of the density relative to the uniform law, shape (n,)."""
+        on = (~np.isnan(points)).astype(np.float64)
+        filled = np.where(np.isnan(points), 0.0, points)
+        logs = on @ self._constant.T
+        if self._numbers.any():
+            scaled = np.where(self._numbers, filled / self.sigma, 0.0)
+            centres = np.where(self._numbers, self._filled / self.sigma, 0.0)
+            active = np.where(self._numbers, self._on, False).astype(np.float64)
+            here = np.where(self._numbers, on, 0.0)
+            squares = (scaled**2) @ active.T - 2.0 * scaled @ centres.T + here @ (centres**2).T
+            logs -= 0.5 * squares
+        for axis in np.flatnonzero(self._axes.words):
+            same = np.abs(filled[:, axis, None] - self._filled[None, :, axis]) < 1e-9
+            both = (on[:, axis, None] > 0) & self._on[None, :, axis]
+            logs += (same & both) * (self._same[axis] - self._other[axis])
+        total = len(self._centres) + self._prior
+        prior = np.full((len(points), 1), np.log(self._prior)) if self._prior > 0 else None
+        stacked = logs if prior is None else np.hstack([logs, prior])
+        return np.asarray(logsumexp(stacked, axis=1) - np.log(total))
+
+    def sample(self, generator: np.random.Generator, count: int) -> Floats:
+        """Points drawn from the density, shape (count, d); not settled."""
+        k, d = self._centres.shape
+        uniform = generator.random((count, d))
+        if k == 0:
+            return uniform
+        pick = (generator.random(count) * (k + self._prior)).astype(np.int64)
+        own = pick < k
+        pick = np.minimum(pick, k - 1)
+        centres, on = self._filled[pick], self._on[pick] & own[:, None]
+        low, high = ndtr(-centres / self.sigma), ndtr((1.0 - centres) / self.sigma)
+        drawn = centres + self.sigma * ndtri(np.clip(low + uniform * (high - low), 1e-12, 1 - 1e-12))
+        kept = generator.random((count, d)) < self._keep
+        numbers = np.where(on, np.clip(drawn, 0.0, 1.0), uniform)
+        words = np.where(on & kept, centres, uniform)
+        return np.where(self._axes.words, words, numbers)
+
+
