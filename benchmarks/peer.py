@@ -61,7 +61,9 @@ class Optuna:
         made = {
             "random": optuna.samplers.RandomSampler,
             "tpe": optuna.samplers.TPESampler,
-            "mtpe": lambda seed: optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True),
+            "mtpe": lambda seed: optuna.samplers.TPESampler(
+                seed=seed, multivariate=True, group=True
+            ),
             "gp": optuna.samplers.GPSampler,
             "cmaes": optuna.samplers.CmaEsSampler,
         }[kind](seed=seed)
@@ -103,7 +105,9 @@ class HyperOpt:
                 continue
             low, high, log = span(p)
             low, high = (math.log(low), math.log(high)) if log else (low, high)
-            make = "hp.{}{}uniform".format("q" if p["kind"] != "float" else "", "log" if log else "")
+            make = "hp.{}{}uniform".format(
+                "q" if p["kind"] != "float" else "", "log" if log else ""
+            )
             law = getattr(hp, make[3:])
             steps = (1,) if p["kind"] != "float" else ()
             self.written[name] = law(name, low, high, *steps)
@@ -202,10 +206,15 @@ class Smac:
                 written.add(InCondition(made[p["name"]], made[parent], values))
         facade = BlackBoxFacade if kind == "gp" else HyperparameterOptimizationFacade
         scenario = Scenario(
-            written, n_trials=trials, deterministic=True, seed=seed,
+            written,
+            n_trials=trials,
+            deterministic=True,
+            seed=seed,
             output_directory=Path(tempfile.mkdtemp()),
         )
-        self.smac = facade(scenario, lambda config, seed=0: 0.0, overwrite=True, logging_level=False)
+        self.smac = facade(
+            scenario, lambda config, seed=0: 0.0, overwrite=True, logging_level=False
+        )
 
     def ask(self):
         self.info = self.smac.ask()
@@ -238,7 +247,9 @@ class Hebo:
                 written.append({"name": p["name"], "type": "cat", "categories": p["options"]})
                 continue
             low, high, log = span(p)
-            kind_of = ("pow" if log else "num") if p["kind"] == "float" else "pow_int" if log else "int"
+            kind_of = (
+                ("pow" if log else "num") if p["kind"] == "float" else "pow_int" if log else "int"
+            )
             written.append({"name": p["name"], "type": kind_of, "lb": low, "ub": high})
         self.hebo = HEBO(DesignSpace().parse(written), scramble_seed=seed)
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -88,13 +87,16 @@ class Peer:
 def described(space: Space) -> list[dict[str, Any]]:
     """The space as `benchmarks/peer.py` reads it, parents before their children."""
     return [
-        {"name": name, "when": {p: list(v) for p, v in parameter.when.items()}}
-        | _law(parameter.domain)
+        {
+            "name": name,
+            "when": {p: list(v) for p, v in parameter.when.items()},
+            **_law(parameter.domain),
+        }
         for name, parameter in space.parameters.items()
     ]
 
 
-def _law(domain: Any) -> Mapping[str, Any]:
+def _law(domain: Any) -> dict[str, Any]:
     if isinstance(domain, Choice | Fixed):
         return {"kind": "ordinal" if domain.ordered else "choice", "options": list(domain.options)}
     assert isinstance(domain, Float | Int)

@@ -222,15 +222,17 @@ def _lcreal(name: str, dataset: str, data: Path) -> Problem:
         "max_dropout": (0.0, 1.0),
     }  # fmt: skip
 
-    def unit(columns: Mapping[str, Any]) -> Any:
-        logs = [np.log(np.asarray(columns[n], float) / low[n]) / np.log(high[n] / low[n]) for n in low]
+    def unit(columns: Any) -> Any:
+        logs = [
+            np.log(np.asarray(columns[n], float) / low[n]) / np.log(high[n] / low[n]) for n in low
+        ]
         flat = [(np.asarray(columns[n], float) - a) / (b - a) for n, (a, b) in edges.items()]
         return np.stack([*logs, *flat], axis=-1)
 
     points, errors = unit(configs), 100.0 - results["final_val_accuracy"].to_numpy(float)
 
     def evaluate(config: Config, stream: Stream) -> Seen:
-        error = float(errors[((points - unit(config)) ** 2).sum(-1).argmin()])
+        error = float(errors[((points - unit(dict(config))) ** 2).sum(-1).argmin()])
         return Seen(error, error, 60.0)
 
     return Problem(name, space, float(errors.min()), float(np.median(errors)), evaluate)

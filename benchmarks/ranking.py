@@ -22,7 +22,7 @@ def at(rows: Table, budget: int) -> Table:
     return chosen.pivot_table(index=["problem", "seed"], columns="method", values="regret")
 
 
-def means(rows: Table, budget: int) -> "pd.Series[float]":
+def means(rows: Table, budget: int) -> pd.Series[float]:
     """Each method's regret after `budget` trials: the mean over problems of the mean over seeds."""
     return at(rows, budget).groupby("problem").mean().mean()
 
@@ -38,7 +38,9 @@ def interval(ranked: Table) -> Table:
     values = ranked.to_numpy()
     picks = generator.integers(0, len(values), (_DRAWS, len(values)))
     low, high = np.quantile(values[picks].mean(axis=1), [0.025, 0.975], axis=0)
-    return pd.DataFrame({"rank": values.mean(axis=0), "low": low, "high": high}, index=ranked.columns)
+    return pd.DataFrame(
+        {"rank": values.mean(axis=0), "low": low, "high": high}, index=ranked.columns
+    )
 
 
 def report(rows: Table, methods: Sequence[str], out: Path | None) -> None:
@@ -57,8 +59,12 @@ def report(rows: Table, methods: Sequence[str], out: Path | None) -> None:
     for budget in budgets[-2:]:
         print(f"\nregret after {budget} by family")
         wide = at(rows, budget).reset_index()
-        wide["family"] = wide["problem"].str.split("/").str[0].str.replace("lcreal:.*", "lcreal", regex=True)
-        print(wide.groupby("family")[[m for m in methods if m in wide]].mean().T.round(3).to_string())
+        wide["family"] = (
+            wide["problem"].str.split("/").str[0].str.replace("lcreal:.*", "lcreal", regex=True)
+        )
+        print(
+            wide.groupby("family")[[m for m in methods if m in wide]].mean().T.round(3).to_string()
+        )
         ranked = ranks(rows, budget)
         if len(ranked):
             shared = len(at(rows, budget).dropna())
@@ -89,7 +95,9 @@ def draw(rows: Table, methods: Sequence[str], out: Path, trials: int) -> None:
             continue
         curve = curves.loc[method]
         curve = curve[np.isfinite(curve) & (curve.index >= 4)]
-        ours = not any(method.startswith(p) for p in ("optuna", "hyper", "ax", "smac", "hebo", "random"))
+        ours = not any(
+            method.startswith(p) for p in ("optuna", "hyper", "ax", "smac", "hebo", "random")
+        )
         axes.plot(curve.index + 1, curve.to_numpy(), label=method, linewidth=2.2 if ours else 1.1)
     axes.set(xlabel="trials", ylabel="mean normalised regret", yscale="log", xlim=(5, trials))
     axes.legend(fontsize=8)

@@ -108,7 +108,9 @@ def _pairs(text: str) -> dict[str, int]:
 
 
 def _methods(options: argparse.Namespace) -> list[str]:
-    peers = [p for given in options.peers.split(",") if given for p in FAMILIES.get(given, (given,))]
+    peers = [
+        p for given in options.peers.split(",") if given for p in FAMILIES.get(given, (given,))
+    ]
     unknown = [p for p in peers if p not in PEERS]
     if unknown:
         raise SystemExit(f"no peer {unknown[0]!r}; there are {', '.join(PEERS)}")
@@ -152,16 +154,21 @@ def gather(options: argparse.Namespace) -> Table:
             table.to_parquet(path, index=False)
         rows = pd.read_parquet(path)
         on = problem(cell.problem, options.data)
-        rows["regret"] = on.regret(rows["loss"]).fillna(math.inf).cummin()  # type: ignore[arg-type]
+        regret: Any = on.regret(rows["loss"])  # type: ignore[arg-type]  # a column at once
+        rows["regret"] = regret.fillna(math.inf).cummin()
         parts.append(rows.assign(method=cell.method, problem=cell.problem, seed=cell.seed))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--suite", default="dev", help=f"one of {', '.join(SUITES)}")
     parser.add_argument("--on", default="", help="problems by name, in the place of a suite")
-    parser.add_argument("--searchers", default="auto,gp,tpe", help="ours: NAME or NAME@option=value")
+    parser.add_argument(
+        "--searchers", default="auto,gp,tpe", help="ours: NAME or NAME@option=value"
+    )
     parser.add_argument("--peers", default="optuna,hyperopt,hebo,ax,smac,random")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--seeds-of", default="", help="fewer seeds for dear methods: ax=1,hebo=1")
@@ -170,7 +177,9 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=WORK, help="where finished runs are kept")
     parser.add_argument("--out", type=Path, help="where to write the table and the pictures")
     parser.add_argument("--fresh", action="store_true", help="run ours again")
-    parser.add_argument("--only-stored", action="store_true", help="run nothing, report what is there")
+    parser.add_argument(
+        "--only-stored", action="store_true", help="run nothing, report what is there"
+    )
     parser.add_argument("--data", type=Path, default=DATA)
     options = parser.parse_args()
     options.problems = [p for p in options.on.split(",") if p] or list(SUITES[options.suite])

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from raysweep.results.read import read as read
     from raysweep.schedulers.catalog import build_scheduler as build_scheduler
     from raysweep.searchers.catalog import build_searcher as build_searcher
+    from raysweep.searchers.coverage import trials_needed as trials_needed
     from raysweep.searchers.setting import Setting as Setting
     from raysweep.trainables.base import Trainable as Trainable
     from raysweep.trials.errors import RaysweepError as RaysweepError
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = [
     "RaysweepError", "Results", "Setting", "Space", "SweepSpec", "Trainable", "Tuner", "__version__", "build_scheduler",
     "build_searcher", "choice", "lograndint", "loguniform", "quniform", "randint", "read", "resume",
-    "run", "uniform",
+    "run", "trials_needed", "uniform",
 ]  # fmt: skip
 
 _HOME = {
@@ -44,6 +45,7 @@ _HOME = {
     "read": "raysweep.results.read",
     "build_scheduler": "raysweep.schedulers.catalog",
     "build_searcher": "raysweep.searchers.catalog",
+    "trials_needed": "raysweep.searchers.coverage",
     "Setting": "raysweep.searchers.setting",
     "Trainable": "raysweep.trainables.base",
     "RaysweepError": "raysweep.trials.errors",

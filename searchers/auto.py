@@ -10,44 +10,59 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from raysweep.searchers.base import Proposal, Searcher
+from raysweep.searchers.gp import GaussianProcess
 from raysweep.searchers.learner import Known, Learner, Method
 from raysweep.searchers.setting import Setting
+from raysweep.searchers.tpe import ParzenEstimators
+from raysweep.searchers.transfer import Transfer
 from raysweep.trials.streams import Stream
 
 MANY_AXES = 20
-"""Axes beyond which a Gaussian process searches in a trust region."""
+"""Axes beyond which the Gaussian process searches in a trust region."""
 MANY_RESULTS = 1_000
-"""Results after which a Gaussian process costs more than it finds beside Parzen estimators."""
-MANY_WORKERS = 64
-"""Trials at once from which a batch of model-based proposals is mixed with Parzen estimators."""
+"""Results after which Parzen estimators find as much, in a tenth of the time."""
 
 
 class Choice(NamedTuple):
-    """Which searcher, and the reason in one line."""
+    """Which method, and the reason in one line."""
 
-    searcher: str
+    method: str
     because: str
+
+    def __str__(self) -> str:
+        return f"{self.method}: {self.because}"
 
 
 def choose(setting: Setting, results: int) -> Choice:
-    """The searcher for a sweep that has `results` results.
+    """The method for a sweep that has `results` results.
 
     Args:
         setting: the sweep.
         results: trials that have ended with a score.
     """
-    axes, several = len(setting.space.dims), setting.goal and len(setting.goal.metrics) > 1
+    axes = len(setting.space.dims)
+    several = len(setting.goal.metrics) if setting.goal else 1
+    if axes == 0:
+        return Choice("random", "nothing varies")
+    if results >= MANY_RESULTS:
+        return Choice("tpe", f"{results:,} results, and Parzen estimators stay quick")
+    if several > 1:
+        return Choice("gp", f"{several} metrics, a Gaussian process for each")
     if setting.earlier:
         return Choice("transfer", f"{len(setting.earlier)} earlier sweeps to start from")
-    if setting.levels and not several:
+    if setting.levels:
         return Choice("mobster", f"results at {len(setting.levels)} rungs, learnt from together")
-    if results >= MANY_RESULTS:
-        return Choice("tpe", f"{results:,} results: Parzen estimators stay quick")
-    if several:
-        return Choice("gp", f"{len(setting.goal.metrics if setting.goal else ())} metrics, one model of each")
     if axes > MANY_AXES:
-        return Choice("gp", f"{axes} parameters: a trust region")
-    return Choice("gp", f"{axes} parameters, {results} results: a Gaussian process")
+        return Choice("gp", f"{axes} parameters, so in a trust region")
+    return Choice("gp", f"{axes} parameters and few results, where a Gaussian process does best")
+
+
+_METHODS: dict[str, Callable[[Setting], Method]] = {
+    "gp": GaussianProcess,
+    "mobster": lambda setting: GaussianProcess(setting, by_level=True),
+    "tpe": ParzenEstimators,
+    "transfer": Transfer,
+}
 
 
 class Auto:
@@ -55,17 +70,23 @@ class Auto:
 
     Args:
         setting: the sweep.
-        methods: how to make each of those that `choose` may name.
     """
 
-    def __init__(self, setting: Setting, methods: dict[str, Callable[[], Method]]) -> None:
-        self._setting, self._make = setting, methods
+    def __init__(self, setting: Setting) -> None:
+        self._setting = setting
         self._made: dict[str, Method] = {}
 
     def propose(self, known: Known, stream: Stream) -> Proposal:
         """What the chosen method proposes, with the choice in its reasons."""
         choice = choose(self._setting, len(known.done))
-        if choice.searcher not in self._made:
-            self._made[choice.searcher] = self._make[choice.searcher]()
-        config, why, repeat = self._made[choice.searcher].propose(known, stream)
-        return Proposal(config, {**why, "auto": f"{choice.searcher}: {choice.because}"}, repeat)
+        if choice.method == "random":
+            return Proposal(self._setting.space.sample(stream), {"auto": str(choice)}, repeat=True)
+        if choice.method not in self._made:
+            self._made[choice.method] = _METHODS[choice.method](self._setting)
+        config, why, repeat = self._made[choice.method].propose(known, stream)
+        return Proposal(config, {**why, "auto": str(choice)}, repeat)
+
+
+def build(setting: Setting) -> Searcher:
+    """The searcher `auto`."""
+    return Learner(setting, Auto(setting))

@@ -8,13 +8,23 @@ from typing import Any, NamedTuple
 
 from raysweep.searchers.base import Searcher
 from raysweep.searchers.grid import grid
+from raysweep.searchers.points import Points, PointsFirst
 from raysweep.searchers.random_search import RandomSearch
 from raysweep.searchers.setting import Setting
 from raysweep.searchers.sobol import sobol
 from raysweep.trials.errors import SpaceError, SpecError
 from raysweep.trials.free import Free
 from raysweep.trials.names import nearest
-from raysweep.trials.options import Option, check_options, count, flag, is_whole, number, word
+from raysweep.trials.options import (
+    Option,
+    check_options,
+    count,
+    flag,
+    is_number,
+    is_whole,
+    number,
+    word,
+)
 
 
 class Entry(NamedTuple):
@@ -42,6 +52,38 @@ def _are_points(value: Any) -> bool:
 
 
 _POINTS = Option("a whole number, 1 or more, or one for each parameter by name", _are_points)
+
+
+_PRIOR = Option(
+    "a mapping from parameters to the values that are believed to be good",
+    lambda value: isinstance(value, Mapping) and bool(value),
+)
+_LIMITS = Option(
+    "a mapping from metrics to the greatest value allowed, e.g. {latency_ms: 20}",
+    lambda value: isinstance(value, Mapping) and all(is_number(most) for most in value.values()),
+)
+_SWEEPS = Option(
+    "a list of sweep directories",
+    lambda value: isinstance(value, (list, tuple)) and all(isinstance(v, str) for v in value),
+    required=True,
+)
+_FACTS = Option(
+    "a mapping from facts about the task to numbers, e.g. {rows: 60000}",
+    lambda value: isinstance(value, Mapping) and all(is_number(v) for v in value.values()),
+)
+_FIRST = Option(
+    "a list of configs, in full or in part",
+    lambda value: isinstance(value, (list, tuple)) and all(isinstance(v, Mapping) for v in value),
+)
+"""`points_to_evaluate`, which every searcher takes."""
+_GP = {
+    "acquisition": word("logei", "logei", "ucb", "thompson"),
+    "initial": count(),
+    "trust_region": flag(False)._replace(default=None),
+    "per_second": flag(False),
+    "limits": _LIMITS,
+    "replicates": flag(False),
+}
 
 
 def _random(setting: Setting) -> Searcher:
@@ -78,6 +120,23 @@ SEARCHERS: dict[str, Entry] = {
         finite=True,
     ),
     "sobol": Entry("scrambled Sobol points; covers the space more evenly than random", {}, _sobol),
+    "lhs": Entry(
+        "Latin hypercubes: every parameter evenly covered, for a known number of trials",
+        {"points": count()},
+        _lazily("lhs"),
+    ),
+    "auto": Entry(
+        "chooses the method by space, metrics, rungs and results so far, and says why",
+        {},
+        _lazily("auto"),
+        learns=True,
+    ),
+    "transfer": Entry(
+        "starts from what earlier sweeps learnt",
+        {"sweeps": _SWEEPS, "portfolio": count(5), "facts": _FACTS},
+        _lazily("transfer"),
+        learns=True,
+    ),
     "tpe": Entry(
         "Parzen estimators of the good and the bad: cheap, for any space and any number of trials",
         {
@@ -90,8 +149,20 @@ SEARCHERS: dict[str, Entry] = {
     ),
     "gp": Entry(
         "a Gaussian process: the fewest trials to a good config",
-        {"acquisition": word("logei", "logei", "ucb", "thompson"), "initial": count()},
+        _GP | {"prior": _PRIOR},
         _lazily("gp"),
+        learns=True,
+    ),
+    "prior": Entry(
+        "a Gaussian process that starts where the user expects good configs",
+        _GP | {"prior": _PRIOR._replace(required=True)},
+        _lazily("gp"),
+        learns=True,
+    ),
+    "mobster": Entry(
+        "a Gaussian process over config and rung together; for asha and hyperband",
+        {"initial": count()},
+        _lazily("gp", by_level=True),
         learns=True,
     ),
     "bohb": Entry(
@@ -145,7 +216,11 @@ def check_searcher(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     entry = SEARCHERS.get(name)
     if entry is None:
         raise SpecError(f"searcher: {name!r} is not one; {nearest(name, SEARCHERS)}")
-    return check_options("searcher", name, options, entry.options)
+    table = {**entry.options, "points_to_evaluate": _FIRST}
+    checked = check_options("searcher", name, options, table)
+    if checked["points_to_evaluate"] is None:
+        del checked["points_to_evaluate"]
+    return checked
 
 
 def build_searcher(name: str, options: Mapping[str, Any], setting: Setting) -> Searcher:
@@ -165,4 +240,7 @@ def build_searcher(name: str, options: Mapping[str, Any], setting: Setting) -> S
         raise SpaceError(
             f"{free[0]} is free: it has no law that {name} could draw from; give it a distribution"
         )
-    return SEARCHERS[name].build(setting, **checked)
+    first = checked.pop("points_to_evaluate", None)
+    points = Points(setting.space, first, setting.seed) if first else None
+    searcher = SEARCHERS[name].build(setting, **checked)
+    return PointsFirst(points, searcher) if points else searcher

@@ -18,7 +18,7 @@ from raysweep.searchers.history import Floats, Ints
 from raysweep.searchers.learner import Design, Known, Learner
 from raysweep.searchers.setting import Setting
 from raysweep.trials.pareto import crowding, fronts
-from raysweep.trials.streams import Stream
+from raysweep.trials.streams import Generator, Stream
 
 _ETA = 15.0
 """Distribution index of crossover and mutation in NSGA-II; greater keeps children nearer."""
@@ -30,7 +30,7 @@ class Rule(Protocol):
     name: str
 
     def child(
-        self, known: Known, axes: Axes, size: int, generator: np.random.Generator
+        self, known: Known, axes: Axes, size: int, generator: Generator
     ) -> tuple[Floats, list[int]]:
         """A point, shape (d,), not settled, and the rows of its parents."""
         ...
@@ -79,7 +79,7 @@ class Ageing:
         self._tournament = tournament
 
     def child(
-        self, known: Known, axes: Axes, size: int, generator: np.random.Generator
+        self, known: Known, axes: Axes, size: int, generator: Generator
     ) -> tuple[Floats, list[int]]:
         """A mutation of the tournament's winner: one axis for certain, others by chance."""
         newest = known.done[-size:]
@@ -108,7 +108,7 @@ class Differences:
         self._factor, self._crossover = factor, crossover
 
     def child(
-        self, known: Known, axes: Axes, size: int, generator: np.random.Generator
+        self, known: Known, axes: Axes, size: int, generator: Generator
     ) -> tuple[Floats, list[int]]:
         """The slot of this trial, moved towards the best and along a difference of two others."""
         rows = self._holders(known, size)
@@ -142,7 +142,7 @@ class Sorting:
     name = "nsga2"
 
     def child(
-        self, known: Known, axes: Axes, size: int, generator: np.random.Generator
+        self, known: Known, axes: Axes, size: int, generator: Generator
     ) -> tuple[Floats, list[int]]:
         """A child of the winners of two binary tournaments."""
         rows, fitness = self._survivors(known, size)
@@ -162,13 +162,11 @@ class Sorting:
         order = np.lexsort((-apart, ranks))[:size]
         return rows[order], np.arange(len(order), dtype=np.float64)
 
-    def _winner(self, rows: Ints, fitness: Floats, generator: np.random.Generator) -> int:
+    def _winner(self, rows: Ints, fitness: Floats, generator: Generator) -> int:
         pair = generator.integers(0, len(rows), 2)
         return int(rows[pair[np.argmin(fitness[pair])]])
 
-    def _crossed(
-        self, a: Floats, b: Floats, axes: Axes, generator: np.random.Generator
-    ) -> Floats:
+    def _crossed(self, a: Floats, b: Floats, axes: Axes, generator: Generator) -> Floats:
         if generator.random() > 0.9:
             return a
         d, u = axes.count, generator.random(axes.count)
@@ -177,7 +175,7 @@ class Sorting:
         either = np.where(generator.random(d) < 0.5, a, b)
         return np.where(axes.words, either, np.where(generator.random(d) < 0.5, mixed, a))
 
-    def _mutated(self, point: Floats, axes: Axes, generator: np.random.Generator) -> Floats:
+    def _mutated(self, point: Floats, axes: Axes, generator: Generator) -> Floats:
         d, u = axes.count, generator.random(axes.count)
         step = np.where(
             u < 0.5, (2 * u) ** (1 / (_ETA + 1)) - 1, 1 - (2 * (1 - u)) ** (1 / (_ETA + 1))
@@ -186,7 +184,7 @@ class Sorting:
         return np.where(generator.random(d) < 1.0 / d, moved, np.clip(point, 0.0, 1.0))
 
 
-def _filled(point: Floats, generator: np.random.Generator) -> Floats:
+def _filled(point: Floats, generator: Generator) -> Floats:
     """Absent parameters at random, in case the child has them."""
     return np.where(np.isnan(point), generator.random(len(point)), point)
 

@@ -1,172 +1,216 @@
-"""Bayesian optimisation with a Gaussian process: the searcher for up to some thousand trials.
+"""Bayesian optimisation with Gaussian processes; also `mobster`, with the rung as one more axis.
 
-Notation: n results, d axes. A proposal maximises an acquisition on the process given all results,
-times the probability that a config is feasible; trials without a result yet count as if they had
-come out as predicted (Ginsbourger et al., "Kriging is well-suited to parallelize optimization",
-2010), so that workers spread.
-
-The process is fitted anew after each result up to 60, then after each twentieth part more; a fit
-depends on the first results in their order alone, so a resumed sweep fits the same. Beyond
-`MOST` results it sees the best and an even share of the others.
+A proposal maximises an acquisition, times the probability that a config is feasible and keeps the
+limits; trials without a result yet count as if they had come out as predicted (Ginsbourger, Le
+Riche & Carraro, "Kriging is well-suited to parallelize optimization", 2010), so workers spread.
+`mobster` learns from partial results as Klein et al. do (arXiv 2003.10865), with the depth of
+training as an axis, and proposes what it expects most of at full depth.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+import math
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+from scipy.special import log_ndtr
 
 from raysweep.searchers.base import Proposal, Searcher
+from raysweep.searchers.belief import Belief
 from raysweep.searchers.gp_acquisition import confidence, log_ei
 from raysweep.searchers.gp_axes import Axes
-from raysweep.searchers.gp_model import Surrogate, fit
-from raysweep.searchers.gp_optimize import maximise
-from raysweep.searchers.gp_target import standardised
-from raysweep.searchers.history import Bools, Fate, Floats, Ints
+from raysweep.searchers.gp_beliefs import Beliefs, Learning
+from raysweep.searchers.gp_model import Surrogate
+from raysweep.searchers.gp_optimize import Value, maximise
+from raysweep.searchers.gp_pareto import base_draws, improved_volume, scalarised
+from raysweep.searchers.gp_region import region
+from raysweep.searchers.history import Bools, Floats
 from raysweep.searchers.learner import Design, Known, Learner
 from raysweep.searchers.setting import Setting
-from raysweep.trials.streams import Stream
+from raysweep.trials.streams import Generator, Stream
 
-MOST = 400
-"""Results that the process sees at most; its cost grows with their cube."""
-_EVERY = 60
-"""Results up to which each one leads to a new fit."""
-
-
-class Beliefs(NamedTuple):
-    """What the model makes of the results: the process of the target, and that of feasibility."""
-
-    rows: Ints
-    surrogate: Surrogate
-    feasible: Surrogate | None
+_WIDTH = 2.0
+"""Standard deviations below the mean that `ucb` hopes for."""
+_NOISY = 0.05
+"""Noise variance, in units of the scores' own, from which repeating a leader can tell something."""
 
 
 class GaussianProcess:
-    """The method of `gp`.
+    """The method of `gp`, `mobster` and `prior`.
 
     Args:
         setting: the sweep.
-        acquisition: logei, ucb or thompson.
-        initial: Sobol points before the first model; None: min(d + 1, 10), at least 4.
+        acquisition: logei, ucb or thompson; several metrics have their own.
+        initial: Sobol points before the first model; None: d + 1, at least 4 and at most 10.
+        trust_region: search near the best only; None: with more than 20 axes.
+        per_second: prefer configs that train quickly: the improvement by the predicted second.
+        limits: by metric the greatest value that a config may lead to.
+        replicates: let a noisy leader be tried again where that promises most.
+        belief: where the user expects good configs.
+        by_level: learn from results at the scheduler's rungs (`mobster`).
     """
 
     def __init__(
-        self, setting: Setting, acquisition: str = "logei", initial: int | None = None
+        self,
+        setting: Setting,
+        *,
+        acquisition: str = "logei",
+        initial: int | None = None,
+        trust_region: bool | None = None,
+        per_second: bool = False,
+        limits: Mapping[str, float] | None = None,
+        replicates: bool = False,
+        belief: Belief | None = None,
+        by_level: bool = False,
     ) -> None:
-        self._setting, self._acquisition = setting, acquisition
-        self._axes = Axes(setting.space)
+        self._space, self._acquisition, self._belief = setting.space, acquisition, belief
+        self._axes, self._replicates = Axes(setting.space), replicates
         self._design = Design(setting.space, setting.seed)
         self._initial = initial or max(4, min(self._axes.count + 1, 10))
-        self._fitted: tuple[int, Beliefs] | None = None
+        self._region = self._axes.count > 20 if trust_region is None else trust_region
+        self._learning = Learning(
+            self._axes, limits or {}, per_second, by_level and bool(setting.levels)
+        )
+        self._model = "mobster" if by_level else "gp"
 
     def propose(self, known: Known, stream: Stream) -> Proposal:
         """A design point while little is known, then what the acquisition likes best."""
-        if known.issued < self._initial or len(known.done) < min(3, self._initial):
-            return self._design.propose(known.issued)
-        beliefs = self._beliefs(known)
-        surrogate = self._with_pending(beliefs.surrogate, known)
-        return self._best(known, beliefs, surrogate, stream.generator())
-
-    def _best(
-        self, known: Known, beliefs: Beliefs, surrogate: Surrogate, generator: np.random.Generator
-    ) -> Proposal:
-        means, _ = surrogate.predict(beliefs.surrogate.columns)
-        leaders = beliefs.rows[np.argsort(means, kind="stable")[:5]]
-        best = float(means.min())
+        if known.issued < self._initial:
+            return self._first(known, stream)
+        beliefs = self._learning.beliefs(known)
+        if len(beliefs.rows) < min(3, self._initial):
+            return self._first(known, stream)
+        generator = stream.generator()
+        leaders = self._leaders(known, beliefs)
         points = known.points
+        again = points[leaders[:1]]
+        box = region(known, self._axes.count) if self._region else None
+        value = self._value(known, beliefs, generator)
+        point, top = maximise(value, self._axes, points[leaders], self._allowed, generator, box)
+        noisy = self._replicates and beliefs.objectives[0].kernel.noise > _NOISY
+        if noisy and float(value(again)[0]) >= top:
+            return self._proposal(known, leaders, again[0], top, note="a noisy leader again")
+        return self._proposal(known, leaders, point, top)
 
-        def value(points: Floats) -> Floats:
-            columns = self._axes.embed(points)
-            mean, sd = surrogate.predict(columns)
-            if self._acquisition == "ucb":
-                values = confidence(mean, sd, 2.0)
-            elif self._acquisition == "thompson":
-                values = -surrogate.sample(columns[:0], generator)[0] if not len(columns) else -mean
-            else:
-                values = log_ei(mean, sd, best)
-            if beliefs.feasible is not None:
-                chance = np.clip(beliefs.feasible.predict(columns)[0], 0.02, 1.0)
-                values = values + np.log(chance)
-            return values
+    def posterior(self, known: Known, configs: list[dict[str, Any]]) -> tuple[Floats, Floats]:
+        """Predicted mean and standard deviation of the score of each config, shapes (n,).
 
-        point, top = maximise(value, self._axes, points[leaders], self._allowed(known), generator)
-        config = self._setting.space.decode(point)
-        why = {
-            "model": "gp",
-            "acquisition": self._acquisition,
-            "value": round(top, 6),
+        In units of the score; with several metrics, of the first.
+        """
+        beliefs = self._learning.beliefs(known)
+        scores = known.scores[beliefs.rows]
+        points = np.array([self._space.encode(config) for config in configs])
+        mean, sd = beliefs.objectives[0].predict(self._learning.columns(points))
+        return scores.mean() + mean * scores.std(), sd * scores.std()
+
+    def relevance(self, known: Known) -> dict[str, float]:
+        """By parameter 1/ℓ, how quickly the score changes along it, of a sum of 1."""
+        lengths = self._learning.beliefs(known).objectives[0].kernel.lengths[: self._axes.count]
+        shares = (1.0 / lengths) / (1.0 / lengths).sum()
+        return dict(zip(self._space.dims, map(float, shares), strict=True))
+
+    def _first(self, known: Known, stream: Stream) -> Proposal:
+        if self._belief is None:
+            return self._design.propose(known.issued)
+        point = self._axes.settle(self._belief.sample(stream.generator(), 1))[0]
+        return Proposal(
+            self._space.decode(point), {"model": "prior", "note": "drawn from the prior"}
+        )
+
+    def _proposal(
+        self, known: Known, leaders: Any, point: Floats, top: float, note: str = ""
+    ) -> Proposal:
+        several = known.goal is not None and len(known.goal.metrics) > 1
+        why: dict[str, Any] = {
+            "model": self._model,
+            "acquisition": "expected hypervolume" if several else self._acquisition,
+            "value": round(top, 6) if math.isfinite(top) else None,
             "n": len(known.done),
             "parents": [known.ids[int(leaders[0])]],
         }
-        return Proposal(config, why)
+        if note:
+            why["note"] = note
+        return Proposal(self._space.decode(point), why, repeat=bool(note))
 
-    def _allowed(self, known: Known) -> Any:
-        space = self._setting.space
+    def _leaders(self, known: Known, beliefs: Beliefs) -> Any:
+        """The rows of the five best by prediction at full depth."""
+        rows = np.unique(beliefs.rows)
+        means, _ = beliefs.objectives[0].predict(self._learning.columns(known.points[rows]))
+        return rows[np.argsort(means, kind="stable")[:5]]
 
-        def allowed(points: Floats) -> Bools:
-            if not space.constraints:
-                return np.ones(len(points), dtype=bool)
-            return np.array([space.allows(space.decode(point)) for point in points])
+    def _value(self, known: Known, beliefs: Beliefs, generator: Generator) -> Value:
+        """The acquisition with everything that it is multiplied by, in logarithms."""
+        busy = self._learning.columns(known.busy)
+        processes = [_spread(one, busy) for one in beliefs.objectives]
+        base = self._base(known, beliefs, processes, generator)
+        weight = 0.0 if self._belief is None else self._belief.weight / max(1, len(known.done))
 
-        return allowed
+        def value(points: Floats) -> Floats:
+            columns = self._learning.columns(points)
+            values = base(columns)
+            if beliefs.feasible is not None:
+                values = values + np.log(np.clip(beliefs.feasible.predict(columns)[0], 0.02, 1.0))
+            for process, most in beliefs.limits:
+                mean, sd = process.predict(columns)
+                values = values + log_ndtr((most - mean) / sd)
+            if beliefs.seconds is not None:
+                values = values - beliefs.seconds.predict(columns)[0] * beliefs.seconds.scale
+            if self._belief is not None:
+                values = values + weight * self._belief.log_density(points)
+            return values
 
-    def _beliefs(self, known: Known) -> Beliefs:
-        """The model of the results; hyperparameters are those of the last due fit."""
-        count = len(known.ended)
-        due = _due(count)
-        if self._fitted is None or self._fitted[0] != due:
-            self._fitted = due, self._learn(known, due)
-        beliefs = self._fitted[1]
-        if due == count:
-            return beliefs
-        return self._learn(known, count, beliefs)
+        return value
 
-    def _learn(self, known: Known, count: int, fitted: Beliefs | None = None) -> Beliefs:
-        """The model of the first `count` ends, with the hyperparameters of `fitted` or its own."""
-        ended = np.array(known.ended[:count], dtype=np.int64)
-        rows = _thinned(ended[known.fates[ended] == Fate.DONE], known.scores)
-        columns = self._axes.embed(known.points[rows])
-        targets = standardised(known.scores[rows])
-        owner = self._axes.owner
-        if fitted is None:
-            surrogate = fit(columns, owner, targets)
+    def _base(
+        self,
+        known: Known,
+        beliefs: Beliefs,
+        processes: list[Surrogate],
+        generator: Generator,
+    ) -> Value:
+        if len(processes) > 1:
+            return _several(beliefs, processes, generator)
+        process = processes[0]
+        if self._acquisition == "ucb":
+            return lambda columns: confidence(*process.predict(columns), _WIDTH)
+        if self._acquisition == "thompson":
+            path = process.path(generator)
+            return lambda columns: -path(columns)
+        rows = np.unique(beliefs.rows)
+        best = float(process.predict(self._learning.columns(known.points[rows]))[0].min())
+        return lambda columns: log_ei(*process.predict(columns), best)
+
+    def _allowed(self, points: Floats) -> Bools:
+        if not self._space.constraints:
+            return np.ones(len(points), dtype=bool)
+        decode, allows = self._space.decode, self._space.allows
+        return np.array([allows(decode(point)) for point in points], dtype=bool)
+
+
+def _spread(process: Surrogate, busy: Floats) -> Surrogate:
+    """The process as if what runs had come out as predicted."""
+    return process.condition(busy, process.predict(busy)[0]) if len(busy) else process
+
+
+def _several(beliefs: Beliefs, processes: list[Surrogate], generator: Generator) -> Value:
+    draws = base_draws(generator, len(processes))
+    weights = generator.dirichlet(np.ones(len(processes)))
+
+    def value(columns: Floats) -> Floats:
+        predicted = [process.predict(columns) for process in processes]
+        means, sds = (np.column_stack(each) for each in zip(*predicted, strict=True))
+        if len(processes) == 2:
+            gained = improved_volume(means, sds, beliefs.values, draws)
         else:
-            surrogate = Surrogate(fitted.surrogate.kernel, columns, owner, targets)
-        failed = ended[known.fates[ended] == Fate.INFEASIBLE]
-        feasible = None
-        if len(failed):
-            both = np.concatenate([rows, failed[-MOST:]])
-            labels = np.r_[np.ones(len(rows)), np.zeros(len(both) - len(rows))]
-            kernel = surrogate.kernel._replace(signal=0.25, noise=0.02)
-            feasible = Surrogate(kernel, self._axes.embed(known.points[both]), owner, labels)
-        return Beliefs(rows, surrogate, feasible)
+            gained = scalarised(means, sds, beliefs.values, draws, weights)
+        return np.log(gained + 1e-12)
 
-    def _with_pending(self, surrogate: Surrogate, known: Known) -> Surrogate:
-        busy = known.busy
-        if not len(busy):
-            return surrogate
-        columns = self._axes.embed(busy)
-        return surrogate.condition(columns, surrogate.predict(columns)[0])
+    return value
 
 
-def _due(count: int) -> int:
-    """After how many of `count` ends the hyperparameters were last due to be fitted."""
-    due = min(count, _EVERY)
-    while (further := due + max(1, due // 20)) <= count and due >= _EVERY:
-        due = further
-    return due
-
-
-def _thinned(rows: Ints, scores: Floats) -> Ints:
-    """At most `MOST` rows: the better half of these by score, the others evenly over time."""
-    if len(rows) <= MOST:
-        return rows
-    order = np.argsort(scores[rows], kind="stable")
-    best, others = order[: MOST // 2], np.sort(order[MOST // 2 :])
-    picked = others[np.linspace(0, len(others) - 1, MOST - len(best)).astype(np.int64)]
-    return rows[np.sort(np.concatenate([best, picked]))]
-
-
-def build(setting: Setting, **options: Any) -> Searcher:
-    """The searcher `gp`."""
-    return Learner(setting, GaussianProcess(setting, **options))
+def build(setting: Setting, prior: Mapping[str, Any] | None = None, **options: Any) -> Searcher:
+    """The searcher `gp`, `prior` (`prior` is given) or `mobster` (`by_level`)."""
+    belief = Belief(setting.space, prior) if prior else None
+    method = GaussianProcess(setting, belief=belief, **options)
+    return Learner(setting, method, watch=tuple(options.get("limits") or ()))

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from raysweep.searchers.history import Bools, Floats
-from raysweep.trials.domains import Choice, Domain, Fixed, Float, Int
+from raysweep.trials.domains import Choice, Domain, Fixed
 from raysweep.trials.space import Space
 from raysweep.trials.values import key
 
@@ -130,6 +130,6 @@ def _values(domain: Domain) -> npt.NDArray[np.float64] | None:
     if not _size(domain):
         return None
     assert domain.size is not None
-    if isinstance(domain, (Float, Int)) and domain.log:
+    if getattr(domain, "log", False):
         return np.array([domain.encode(domain.at(i)) for i in range(domain.size)])
     return (np.arange(domain.size) + 0.5) / domain.size

@@ -14,6 +14,7 @@ Gradients: Rasmussen & Williams, "Gaussian Processes for Machine Learning" (2006
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -21,9 +22,11 @@ from scipy.linalg import cho_solve, lapack, solve_triangular
 from scipy.optimize import minimize
 
 from raysweep.searchers.history import Floats
+from raysweep.trials.streams import Generator
 
 _ROOT5 = math.sqrt(5.0)
 _JITTER = 1e-8
+_FEATURES = 512
 _STEPS = 40
 """Iterations of the optimiser; the posterior is flat long before."""
 
@@ -37,7 +40,7 @@ class Kernel(NamedTuple):
 
     def scaled(self, columns: Floats, owner: np.ndarray) -> Floats:
         """The columns in units of their length scales."""
-        return columns / self.lengths[owner]
+        return np.asarray(columns / self.lengths[owner])
 
     def __call__(self, left: Floats, right: Floats) -> Floats:
         """The covariance between scaled columns, shape (n, m), without noise."""
@@ -46,7 +49,7 @@ class Kernel(NamedTuple):
 
 def _squared(left: Floats, right: Floats) -> Floats:
     squares = (left**2).sum(1)[:, None] + (right**2).sum(1) - 2.0 * left @ right.T
-    return np.maximum(squares, 0.0)
+    return np.asarray(np.maximum(squares, 0.0))
 
 
 def _matern(squared: Floats) -> Floats:
@@ -63,6 +66,9 @@ class Surrogate:
         owner: the axis of each column.
         targets: what was observed, shape (n,).
         weights: how many times the noise variance each has, shape (n,); None: once.
+
+    Attributes:
+        scale: what one unit of the target stands for, where somebody needs it back.
     """
 
     def __init__(
@@ -74,6 +80,7 @@ class Surrogate:
         weights: Floats | None = None,
     ) -> None:
         self.kernel, self.owner = kernel, owner
+        self.scale = 1.0
         self.columns, self.targets = columns, targets
         self.weights = np.ones(len(targets)) if weights is None else weights
         self._z = kernel.scaled(columns, owner)
@@ -101,7 +108,7 @@ class Surrogate:
             np.concatenate([self.weights, np.ones(len(targets))]),
         )
 
-    def sample(self, columns: Floats, generator: np.random.Generator, count: int = 1) -> Floats:
+    def sample(self, columns: Floats, generator: Generator, count: int = 1) -> Floats:
         """Draws of the function at the columns jointly, shape (count, m)."""
         z = self.kernel.scaled(columns, self.owner)
         cross = self.kernel(z, self._z)
@@ -110,6 +117,32 @@ class Surrogate:
         covariance[np.diag_indices_from(covariance)] += 1e-6 * self.kernel.signal
         draws = generator.standard_normal((count, len(z))) @ _cholesky(covariance).T
         return np.asarray(self.mean + cross @ self._alpha + draws)
+
+    def path(self, generator: Generator) -> Callable[[Floats], Floats]:
+        """One draw of the function as a whole, by random features and pathwise conditioning.
+
+        Wilson et al., "Efficiently Sampling Functions from Gaussian Process Posteriors", arXiv
+        2002.09309; the Matérn-5/2 kernel's frequencies are Student's t with 5 degrees of freedom.
+        """
+        width = self.columns.shape[1]
+        spread = np.sqrt(5.0 / generator.chisquare(5.0, (_FEATURES, 1)))
+        frequencies = generator.standard_normal((_FEATURES, width)) * spread
+        phases = generator.uniform(0.0, 2.0 * math.pi, _FEATURES)
+        weights = generator.standard_normal(_FEATURES) * math.sqrt(
+            2.0 * self.kernel.signal / _FEATURES
+        )
+
+        def prior(z: Floats) -> Floats:
+            return np.asarray(np.cos(z @ frequencies.T + phases) @ weights)
+
+        noise = np.sqrt(self.kernel.noise * self.weights) * generator.standard_normal(len(self._z))
+        update = _solve(self._lower, self.targets - self.mean - prior(self._z) - noise)
+
+        def drawn(columns: Floats) -> Floats:
+            z = self.kernel.scaled(columns, self.owner)
+            return np.asarray(self.mean + prior(z) + self.kernel(z, self._z) @ update)
+
+        return drawn
 
     def left_out(self) -> tuple[Floats, Floats]:
         """Mean and standard deviation at each observation from all the others, shapes (n,).
@@ -132,7 +165,9 @@ def fit(
     noise = np.ones(len(targets)) if weights is None else weights
     posterior = _Posterior(columns, owner, targets, noise, axes)
     middle = math.log(0.5 * math.sqrt(max(1, axes)))
-    starts = [np.r_[np.full(axes, middle + shift), 0.0, at] for shift, at in ((0.0, -4.0), (1.2, -2.0))]
+    starts = [
+        np.r_[np.full(axes, middle + shift), 0.0, at] for shift, at in ((0.0, -4.0), (1.2, -2.0))
+    ]
     bounds = [(math.log(0.02), math.log(200.0))] * axes + [(-3.0, 3.0), (math.log(1e-6), 1.0)]
     found = [
         minimize(

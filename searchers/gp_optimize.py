@@ -12,6 +12,7 @@ import numpy as np
 
 from raysweep.searchers.gp_axes import Axes
 from raysweep.searchers.history import Bools, Floats
+from raysweep.trials.streams import Generator
 
 POOL = 1_000
 """Random points to begin with."""
@@ -29,7 +30,12 @@ Allowed = Callable[[Floats], Bools]
 
 
 def maximise(
-    value: Value, axes: Axes, seeds: Floats, allowed: Allowed, generator: np.random.Generator
+    value: Value,
+    axes: Axes,
+    seeds: Floats,
+    allowed: Allowed,
+    generator: Generator,
+    box: tuple[Floats, Floats] | None = None,
 ) -> tuple[Floats, float]:
     """The best settled point found, shape (d,), and its value; −inf if nothing is allowed.
 
@@ -39,12 +45,18 @@ def maximise(
         seeds: points to search around from the start, e.g. the best so far, shape (k, d).
         allowed: a filter, e.g. of constraints.
         generator: the trial's.
+        box: the lowest and highest point to look at, shape (d,) each; None: the whole cube.
     """
+
+    def settle(points: Floats) -> Floats:
+        return axes.settle(points if box is None else np.clip(points, *box))
+
     pool = generator.random((POOL, axes.count))
     if len(seeds):
         around = np.repeat(seeds, max(1, POOL // (4 * len(seeds))), axis=0)
-        pool = np.vstack([pool, moved(around, axes, 0.1, generator)])
-    points = axes.settle(pool)
+        near = moved(around, axes, 0.1, generator)
+        pool = np.vstack([pool, near if box is None else (near - box[0]) / (box[1] - box[0])])
+    points = settle(pool if box is None else box[0] + pool * (box[1] - box[0]))
     points = points[allowed(points)]
     if not len(points):
         return np.full(axes.count, 0.5), -np.inf
@@ -52,7 +64,7 @@ def maximise(
     order = np.argsort(-values, kind="stable")[:_STARTS]
     best, best_values = points[order], values[order]
     for scale in _SCALES:
-        tries = axes.settle(moved(np.repeat(best, _MOVES, axis=0), axes, scale, generator))
+        tries = settle(moved(np.repeat(best, _MOVES, axis=0), axes, scale, generator))
         fits = allowed(tries)
         tried = np.where(fits, value(tries), -np.inf).reshape(len(best), _MOVES)
         chosen = tried.argmax(axis=1)
@@ -64,7 +76,7 @@ def maximise(
     return best[top], float(best_values[top])
 
 
-def moved(points: Floats, axes: Axes, scale: float, generator: np.random.Generator) -> Floats:
+def moved(points: Floats, axes: Axes, scale: float, generator: Generator) -> Floats:
     """Each point with one or more axes changed, shape (n, d), not settled.
 
     Every axis moves with probability max(1/d, 0.3), one of them for certain: numbers by a normal

@@ -59,6 +59,8 @@ class History:
         self.ids: list[TrialId] = []
         self.ended: list[int] = []
         """The rows of the trials that have ended, in the order in which they did."""
+        self.arrivals: list[tuple[int, int]] = []
+        """Row and level of each result at a level, in the order in which they came."""
         self._live: dict[TrialId, int] = {}
         self._seen: set[bytes] = set()
         self._reserve(64)
@@ -148,6 +150,7 @@ class History:
         for level in range(bisect_right(self.levels, report.step)):
             if math.isnan(self._rungs[row, level]):
                 self._rungs[row, level] = best
+                self.arrivals.append((row, level))
         self._steps[row] = max(self._steps[row], report.step)
         self._costs[row] = max(self._costs[row], report.elapsed_s)
         for column, name in enumerate(self.watched):
@@ -171,6 +174,7 @@ class History:
         return {
             "ids": list(self.ids),
             "ended": list(self.ended),
+            "arrivals": [list(one) for one in self.arrivals],
             "fates": self._fates[:n].tolist(),
             "steps": self._steps[:n].tolist(),
             **{name: _plain(getattr(self, f"_{name}")[:n]) for name in _FLOATS},
@@ -179,6 +183,7 @@ class History:
     def load(self, state: dict[str, Any]) -> None:
         """Take back what `state` gave."""
         self.ids, self.ended = list(state["ids"]), list(state["ended"])
+        self.arrivals = [(row, level) for row, level in state["arrivals"]]
         n = len(self.ids)
         self._reserve(max(64, n))
         self._fates[:n], self._steps[:n] = state["fates"], state["steps"]

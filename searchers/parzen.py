@@ -17,6 +17,7 @@ from scipy.special import logsumexp, ndtr, ndtri
 
 from raysweep.searchers.gp_axes import Axes
 from raysweep.searchers.history import Floats
+from raysweep.trials.streams import Generator
 
 _FLOOR = 0.03
 """The least bandwidth: below it, kernels of few points are spikes."""
@@ -50,7 +51,9 @@ class Parzen:
         self._keep = 1.0 - (1.0 - _KEPT) * shrunk / 0.5 if k else _KEPT
         self._keep = min(0.95, max(0.5, self._keep))
         self._numbers = ~axes.words
-        log_mass = np.log(ndtr((1.0 - self._filled) / self.sigma) - ndtr(-self._filled / self.sigma))
+        log_mass = np.log(
+            ndtr((1.0 - self._filled) / self.sigma) - ndtr(-self._filled / self.sigma)
+        )
         normal = -log_mass - np.log(self.sigma) - 0.5 * np.log(2.0 * np.pi)
         options = np.maximum(axes.sizes, 2)
         self._same = np.log(self._keep * options)
@@ -79,7 +82,7 @@ class Parzen:
         stacked = logs if prior is None else np.hstack([logs, prior])
         return np.asarray(logsumexp(stacked, axis=1) - np.log(total))
 
-    def sample(self, generator: np.random.Generator, count: int) -> Floats:
+    def sample(self, generator: Generator, count: int) -> Floats:
         """Points drawn from the density, shape (count, d); not settled."""
         k, d = self._centres.shape
         uniform = generator.random((count, d))
@@ -90,10 +93,10 @@ class Parzen:
         pick = np.minimum(pick, k - 1)
         centres, on = self._filled[pick], self._on[pick] & own[:, None]
         low, high = ndtr(-centres / self.sigma), ndtr((1.0 - centres) / self.sigma)
-        drawn = centres + self.sigma * ndtri(np.clip(low + uniform * (high - low), 1e-12, 1 - 1e-12))
+        drawn = centres + self.sigma * ndtri(
+            np.clip(low + uniform * (high - low), 1e-12, 1 - 1e-12)
+        )
         kept = generator.random((count, d)) < self._keep
         numbers = np.where(on, np.clip(drawn, 0.0, 1.0), uniform)
         words = np.where(on & kept, centres, uniform)
         return np.where(self._axes.words, words, numbers)
-
-

@@ -23,7 +23,7 @@ def fronts(objectives: Floats) -> npt.NDArray[np.int64]:
         return ranks
     no_worse = (objectives[:, None, :] <= objectives[None, :, :]).all(-1)
     better = (objectives[:, None, :] < objectives[None, :, :]).any(-1)
-    dominates = no_worse & better
+    dominates = np.asarray(no_worse & better)
     above = dominates.sum(0)
     rank = 0
     while (ranks < 0).any():

@@ -15,6 +15,8 @@ from typing import TypeVar
 
 import numpy as np
 
+Generator = np.random.Generator
+"""Numpy's generator, as `Stream.generator` makes it."""
 _T = TypeVar("_T")
 _TWO53 = float(1 << 53)
 _NORMAL = NormalDist()

@@ -1,0 +1,189 @@
+"""What the Gaussian processes of a sweep are made of: which results, as which targets.
+
+A fit depends on the first results in their order alone, and happens after each of them up to
+`_EVERY` and after each twentieth part more beyond, so a resumed sweep fits the same. Beyond `MOST`
+results a process sees the best and an even share of the others, so its cost stays flat.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from raysweep.searchers.gp_axes import Axes
+from raysweep.searchers.gp_model import Surrogate, fit
+from raysweep.searchers.history import Fate, Floats, Ints
+from raysweep.searchers.learner import Known
+from raysweep.trials.goal import WORST
+
+MOST = 400
+"""Results that a process sees at most; its cost grows with their cube."""
+_EVERY = 60
+"""Results up to which each one leads to a new fit."""
+
+
+class Beliefs(NamedTuple):
+    """The processes of one moment.
+
+    Attributes:
+        rows: the results behind `objectives`, one for each observation.
+        objectives: a process of each objective, standardised, to be minimised.
+        values: their standardised targets, shape (observations, m).
+        feasible: a process of 1 for success and 0 for failure; None: nothing has failed.
+        limits: of each limited metric its process and the standardised limit.
+        seconds: a process of the standardised log of the cost; None: costs do not count.
+    """
+
+    rows: Ints
+    objectives: list[Surrogate]
+    values: Floats
+    feasible: Surrogate | None
+    limits: list[tuple[Surrogate, float]]
+    seconds: Surrogate | None
+
+
+class Learning:
+    """Makes `Beliefs` out of a history.
+
+    Args:
+        axes: of the space.
+        limits: by metric the greatest value that a config may lead to.
+        per_second: whether costs count.
+        by_level: whether results at the scheduler's levels are learnt from, with the level as one
+            more axis, in the place of each trial's best score.
+    """
+
+    def __init__(
+        self, axes: Axes, limits: Mapping[str, float], per_second: bool, by_level: bool
+    ) -> None:
+        self._axes, self._limits = axes, dict(limits)
+        self._per_second, self._by_level = per_second, by_level
+        self.owner = np.r_[axes.owner, axes.count] if by_level else axes.owner
+        self._fitted: tuple[int, list[Surrogate]] | None = None
+        self._current: tuple[int, Beliefs] | None = None
+
+    def columns(self, points: Floats, depth: Floats | float = 1.0) -> Floats:
+        """Points as the processes take them, at `depth` (1: a full training) if levels count."""
+        columns = self._axes.embed(points)
+        if not self._by_level:
+            return columns
+        return np.column_stack([columns, np.broadcast_to(depth, len(points))])
+
+    def beliefs(self, known: Known) -> Beliefs:
+        """What follows from everything that is known."""
+        count = self._count(known)
+        if self._current is None or self._current[0] != count:
+            due = _due(count)
+            if self._fitted is None or self._fitted[0] != due:
+                self._fitted = due, self._learn(known, due, []).objectives
+            self._current = count, self._learn(known, count, self._fitted[1])
+        return self._current[1]
+
+    def _count(self, known: Known) -> int:
+        return len(known.arrivals) if self._by_level else len(known.ended)
+
+    def _learn(self, known: Known, count: int, fitted: list[Surrogate]) -> Beliefs:
+        """From the first `count` results; the kernels of `fitted`, or new ones."""
+        rows, scores, depth = self._results(known, count)
+        chosen = _thinned(scores[:, 0])
+        rows, scores, depth = rows[chosen], scores[chosen], depth[chosen]
+        columns = self.columns(known.points[rows], depth)
+        targets = np.column_stack([standardised(column) for column in scores.T])
+        objectives = [
+            Surrogate(fitted[j].kernel, columns, self.owner, target)
+            if fitted
+            else fit(columns, self.owner, target)
+            for j, target in enumerate(targets.T)
+        ]
+        if not fitted:  # only the kernels are wanted
+            return Beliefs(rows, objectives, targets, None, [], None)
+        return Beliefs(
+            rows,
+            objectives,
+            targets,
+            self._feasible(known, rows, columns, objectives[0], count),
+            self._limited(known, rows, columns),
+            self._costly(known, rows, columns),
+        )
+
+    def _results(self, known: Known, count: int) -> tuple[Ints, Floats, Floats]:
+        """Rows, scores (o, m) and depths of the first `count` results that have a score."""
+        if self._by_level:
+            arrived = np.array(known.arrivals[:count], dtype=np.int64).reshape(-1, 2)
+            rows, levels = arrived[:, 0], arrived[:, 1]
+            scores = known.rungs[rows, levels]
+            depths = np.log1p(np.array(known.levels)) / np.log1p(known.levels[-1])
+            good = np.isfinite(scores)
+            return rows[good], scores[good, None], depths[levels[good]]
+        ended = np.array(known.ended[:count], dtype=np.int64)
+        rows = ended[known.fates[ended] == Fate.DONE]
+        objectives = known.objectives[rows]
+        good = (objectives < WORST).all(1)
+        return rows[good], objectives[good], np.ones(int(good.sum()))
+
+    def _feasible(
+        self, known: Known, rows: Ints, columns: Floats, like: Surrogate, count: int
+    ) -> Surrogate | None:
+        ended = np.array(known.ended[:count], dtype=np.int64)
+        failed = ended[known.fates[ended] == Fate.INFEASIBLE][-MOST:]
+        if not len(failed):
+            return None
+        labels = np.r_[np.ones(len(rows)), np.zeros(len(failed))]
+        kernel = like.kernel._replace(signal=0.25, noise=0.02)
+        both = np.vstack([columns, self.columns(known.points[failed])])
+        return Surrogate(kernel, both, self.owner, labels)
+
+    def _limited(self, known: Known, rows: Ints, columns: Floats) -> list[tuple[Surrogate, float]]:
+        made = []
+        for metric, most in self._limits.items():
+            values = known.values[rows, known.watched.index(metric)]
+            there = np.isfinite(values)
+            if there.sum() < 3:
+                continue
+            centre, spread = float(values[there].mean()), float(values[there].std()) or 1.0
+            process = fit(columns[there], self.owner, (values[there] - centre) / spread)
+            made.append((process, (most - centre) / spread))
+        return made
+
+    def _costly(self, known: Known, rows: Ints, columns: Floats) -> Surrogate | None:
+        costs = known.costs_s[rows]
+        there = costs > 0
+        if not self._per_second or there.sum() < 3:
+            return None
+        logs = np.log(costs[there])
+        process = fit(columns[there], self.owner, standardised(logs))
+        process.scale = float(logs.std())
+        return process
+
+
+def standardised(scores: Floats) -> Floats:
+    """Finite scores with mean 0 and standard deviation 1, shape (n,); all equal ones become 0.
+
+    No more is done to them. Power, rank and root transforms (as in HEBO, arXiv 2012.03826, or in
+    copula regression) were measured and lose (docs/searchers/gp.md): they stretch the differences
+    among the best, and the process then fits the first basin in ever finer detail.
+    """
+    spread = float(scores.std()) if len(scores) else 0.0
+    if spread <= 1e-12 * max(1.0, float(np.abs(scores).max(initial=0.0))):
+        return np.zeros(len(scores))
+    return np.asarray((scores - scores.mean()) / spread)
+
+
+def _due(count: int) -> int:
+    """After how many of `count` results the kernels were last due to be fitted."""
+    due = min(count, _EVERY)
+    while due >= _EVERY and due + due // 20 <= count:
+        due += due // 20
+    return due
+
+
+def _thinned(scores: Floats) -> Ints:
+    """At most `MOST` of the results: half of these the best, the others evenly over time."""
+    if len(scores) <= MOST:
+        return np.arange(len(scores))
+    order = np.argsort(scores, kind="stable")
+    best, others = order[: MOST // 2], np.sort(order[MOST // 2 :])
+    picked = others[np.linspace(0, len(others) - 1, MOST - len(best)).astype(np.int64)]
+    return np.sort(np.concatenate([best, picked]))
