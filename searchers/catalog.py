@@ -141,7 +141,7 @@ SEARCHERS: dict[str, Entry] = {
         "Parzen estimators of the good and the bad: cheap, for any space and any number of trials",
         {
             "gamma": number(0.1, 0.01, 0.5),
-            "candidates": count(64),
+            "candidates": count(24),
             "initial": count(10),
         },
         _lazily("tpe"),
@@ -169,7 +169,7 @@ SEARCHERS: dict[str, Entry] = {
         "Parzen estimators on the deepest rung with enough results; for asha and hyperband",
         {
             "gamma": number(0.15, 0.01, 0.5),
-            "candidates": count(64),
+            "candidates": count(24),
             "initial": count(10),
             "random_share": number(0.2, 0.0, 1.0),
         },

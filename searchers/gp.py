@@ -141,7 +141,7 @@ class GaussianProcess:
 
     def _value(self, known: Known, beliefs: Beliefs, generator: Generator) -> Value:
         """The acquisition with everything that it is multiplied by, in logarithms."""
-        busy = self._learning.columns(known.busy)
+        busy = self._learning.under_way(known)
         processes = [_spread(one, busy) for one in beliefs.objectives]
         base = self._base(known, beliefs, processes, generator)
         weight = 0.0 if self._belief is None else self._belief.weight / max(1, len(known.done))
@@ -177,9 +177,16 @@ class GaussianProcess:
         if self._acquisition == "thompson":
             path = process.path(generator)
             return lambda columns: -path(columns)
-        rows = np.unique(beliefs.rows)
-        best = float(process.predict(self._learning.columns(known.points[rows]))[0].min())
+        best = float(self._kept(known, beliefs, process).min())
         return lambda columns: log_ei(*process.predict(columns), best)
+
+    def _kept(self, known: Known, beliefs: Beliefs, process: Surrogate) -> Floats:
+        """Predicted means at full depth of the results that keep the limits; of all if none does."""
+        columns = self._learning.columns(known.points[np.unique(beliefs.rows)])
+        means, kept = process.predict(columns)[0], np.ones(len(columns), dtype=bool)
+        for limited, most in beliefs.limits:
+            kept &= limited.predict(columns)[0] <= most
+        return means[kept] if kept.any() else means
 
     def _allowed(self, points: Floats) -> Bools:
         if not self._space.constraints:

@@ -61,7 +61,7 @@ class Learning:
         self._axes, self._limits = axes, dict(limits)
         self._per_second, self._by_level = per_second, by_level
         self.owner = np.r_[axes.owner, axes.count] if by_level else axes.owner
-        self._fitted: tuple[int, list[Surrogate]] | None = None
+        self._fitted: tuple[int, Beliefs] | None = None
         self._current: tuple[int, Beliefs] | None = None
 
     def columns(self, points: Floats, depth: Floats | float = 1.0) -> Floats:
@@ -71,42 +71,50 @@ class Learning:
             return columns
         return np.column_stack([columns, np.broadcast_to(depth, len(points))])
 
+    def under_way(self, known: Known) -> Floats:
+        """The columns of the trials that nothing is known of yet."""
+        return self.columns(known.silent if self._by_level else known.busy)
+
     def beliefs(self, known: Known) -> Beliefs:
         """What follows from everything that is known."""
         count = self._count(known)
         if self._current is None or self._current[0] != count:
             due = _due(count)
             if self._fitted is None or self._fitted[0] != due:
-                self._fitted = due, self._learn(known, due, []).objectives
-            self._current = count, self._learn(known, count, self._fitted[1])
+                self._fitted = due, self._learn(known, due, None)
+            current = self._fitted[1] if due == count else self._learn(known, count, self._fitted[1])
+            self._current = count, current
         return self._current[1]
 
     def _count(self, known: Known) -> int:
         return len(known.arrivals) if self._by_level else len(known.ended)
 
-    def _learn(self, known: Known, count: int, fitted: list[Surrogate]) -> Beliefs:
+    def _learn(self, known: Known, count: int, fitted: Beliefs | None) -> Beliefs:
         """From the first `count` results; the kernels of `fitted`, or new ones."""
         rows, scores, depth = self._results(known, count)
         chosen = _thinned(scores[:, 0])
         rows, scores, depth = rows[chosen], scores[chosen], depth[chosen]
         columns = self.columns(known.points[rows], depth)
         targets = np.column_stack([standardised(column) for column in scores.T])
+        before = fitted.objectives if fitted else [None] * targets.shape[1]
         objectives = [
-            Surrogate(fitted[j].kernel, columns, self.owner, target)
-            if fitted
-            else fit(columns, self.owner, target)
-            for j, target in enumerate(targets.T)
+            self._process(columns, target, like)
+            for target, like in zip(targets.T, before, strict=True)
         ]
-        if not fitted:  # only the kernels are wanted
-            return Beliefs(rows, objectives, targets, None, [], None)
         return Beliefs(
             rows,
             objectives,
             targets,
-            self._feasible(known, rows, columns, objectives[0], count),
+            self._feasible(known, rows, columns, fitted.feasible if fitted else None, count),
             self._limited(known, rows, columns),
             self._costly(known, rows, columns),
         )
+
+    def _process(self, columns: Floats, targets: Floats, like: Surrogate | None) -> Surrogate:
+        """With the kernel of `like`, or one of its own."""
+        if like is None:
+            return fit(columns, self.owner, targets)
+        return Surrogate(like.kernel, columns, self.owner, targets)
 
     def _results(self, known: Known, count: int) -> tuple[Ints, Floats, Floats]:
         """Rows, scores (o, m) and depths of the first `count` results that have a score."""
@@ -124,16 +132,15 @@ class Learning:
         return rows[good], objectives[good], np.ones(int(good.sum()))
 
     def _feasible(
-        self, known: Known, rows: Ints, columns: Floats, like: Surrogate, count: int
+        self, known: Known, rows: Ints, columns: Floats, like: Surrogate | None, count: int
     ) -> Surrogate | None:
         ended = np.array(known.ended[:count], dtype=np.int64)
-        failed = ended[known.fates[ended] == Fate.INFEASIBLE][-MOST:]
+        failed = ended[known.fates[ended] == Fate.INFEASIBLE][-MOST // 2 :]
         if not len(failed):
             return None
         labels = np.r_[np.ones(len(rows)), np.zeros(len(failed))]
-        kernel = like.kernel._replace(signal=0.25, noise=0.02)
         both = np.vstack([columns, self.columns(known.points[failed])])
-        return Surrogate(kernel, both, self.owner, labels)
+        return self._process(both, labels, like)
 
     def _limited(self, known: Known, rows: Ints, columns: Floats) -> list[tuple[Surrogate, float]]:
         made = []

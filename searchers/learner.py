@@ -50,6 +50,13 @@ class Known(History):
         pending = self.points[self.pending]
         return np.vstack([pending, *held]) if held else pending
 
+    @property
+    def silent(self) -> Floats:
+        """The points of all trials that have shown nothing at any level yet, shape (b, d)."""
+        held = [self.space.encode(proposal.config) for proposal in self.held.values()]
+        rows = self.pending[np.isnan(self.rungs[self.pending]).all(axis=1)]
+        return np.vstack([self.points[rows], *held]) if held else self.points[rows]
+
     def tried(self, config: Config) -> bool:
         """Whether `config` is some trial's, or about to be."""
         return self.seen(config) or any(config == p.config for p in self.held.values())

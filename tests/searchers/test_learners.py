@@ -1,0 +1,237 @@
+"""Every searcher that learns keeps the contract that all searchers keep, and does so under load."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from raysweep.searchers.base import Proposal
+from raysweep.searchers.catalog import SEARCHERS, build_searcher
+from raysweep.searchers.setting import Setting
+from raysweep.trials.goal import WORST, Goal
+from raysweep.trials.space import Space
+from raysweep.trials.streams import Stream
+from raysweep.trials.trial import Outcome, Report, Status, trial_id
+from tests.contracts.searcher import GOAL, SearcherContract, ask, space_named
+
+OPTIONS: dict[str, dict[str, Any]] = {"prior": {"prior": {"lr": 1e-3}}}
+NAMES = sorted(name for name, entry in SEARCHERS.items() if entry.learns and name != "transfer")
+PLANE = Space.from_dict({"x": {"uniform": [-5.0, 10.0]}, "y": {"uniform": [0.0, 15.0]}})
+
+
+def branin(config: dict[str, Any]) -> float:
+    """Minimum 0.397887 at three points (Dixon & Szegö, 1978)."""
+    x, y = config["x"], config["y"]
+    curve = y - 5.1 / (4 * math.pi**2) * x * x + 5 / math.pi * x - 6
+    return curve**2 + 10 * (1 - 1 / (8 * math.pi)) * math.cos(x) + 10
+
+
+def search(
+    name: str, space: Space, loss: Any, trials: int, seed: int = 0, **options: Any
+) -> list[tuple[dict[str, Any], float]]:
+    """Run trials one after the other."""
+    searcher = build_searcher(name, options, Setting(space, seed, GOAL, trials=trials))
+    found = []
+    for number in range(trials):
+        config = ask(searcher, seed, number)
+        space.check(config)
+        value = loss(config)
+        score = value if math.isfinite(value) else WORST
+        searcher.suggested(trial_id(number), config)
+        searcher.tell(Report(trial_id(number), 1, 1, {"loss": value}, score, 1.0))
+        status = Status.COMPLETED if score < WORST else Status.FAILED
+        searcher.end(trial_id(number), Outcome(status, 1, score))
+        found.append((config, score))
+    return found
+
+
+class TestTpe(SearcherContract):
+    name = "tpe"
+
+
+class TestBohb(SearcherContract):
+    name = "bohb"
+
+
+class TestGp(SearcherContract):
+    name = "gp"
+
+
+class TestMobster(SearcherContract):
+    name = "mobster"
+
+
+class TestAuto(SearcherContract):
+    name = "auto"
+
+
+class TestCmaes(SearcherContract):
+    name = "cmaes"
+
+
+class TestDe(SearcherContract):
+    name = "de"
+
+
+class TestEvolution(SearcherContract):
+    name = "evolution"
+
+
+class TestNsga2(SearcherContract):
+    name = "nsga2"
+
+
+class TestLhs(SearcherContract):
+    name = "lhs"
+
+
+@pytest.mark.parametrize("name", ["tpe", "cmaes", "de", "evolution", "nsga2", "bohb"])
+def test_what_was_learnt_helps(name: str) -> None:
+    found = search(name, PLANE, branin, 40)
+    best = min(score for _, score in found)
+    random = np.median([min(s for _, s in search("random", PLANE, branin, 40, n)) for n in range(5)])
+    assert best < max(random, 2.0)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_process_finds_branins_minimum(seed: int) -> None:
+    assert min(score for _, score in search("gp", PLANE, branin, 35, seed)) < 0.397887 + 0.05
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_half_of_the_trials_fail(name: str) -> None:
+    """NaN wherever y is above 7: the searcher goes on and learns to stay below."""
+    space = Space.from_dict({"lr": {"uniform": [0.0, 1.0]}, "y": {"uniform": [0.0, 15.0]}})
+
+    def loss(config: dict[str, Any]) -> float:
+        return math.nan if config["y"] > 7.0 else (config["lr"] - 0.3) ** 2
+
+    found = search(name, space, loss, 40, **OPTIONS.get(name, {}))
+    late = [score for _, score in found[20:]]
+    assert sum(score == WORST for score in late) <= 12
+    assert min(late) < 0.05
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_hundreds_of_pending_trials_are_spread(name: str) -> None:
+    space = space_named("continuous")
+    searcher = build_searcher(name, OPTIONS.get(name, {}), Setting(space, 3, GOAL))
+    for number in range(12):
+        config = ask(searcher, 3, number)
+        searcher.suggested(trial_id(number), config)
+        searcher.tell(Report(trial_id(number), 1, 1, {}, config["drop"]))
+        searcher.end(trial_id(number), Outcome(Status.COMPLETED, 1, config["drop"]))
+    asked = []
+    for number in range(12, 76):
+        config = ask(searcher, 3, number)
+        searcher.suggested(trial_id(number), config)
+        asked.append(space.encode(config))
+    points = np.array(asked)
+    assert len(np.unique(points.round(6), axis=0)) > 60
+    assert points.std(axis=0).max() > 0.05
+
+
+@pytest.mark.parametrize("name", ["gp", "tpe", "nsga2", "auto"])
+def test_several_metrics_spread_over_the_front(name: str) -> None:
+    """f = (x², (x − 1)²) + y: every x in [0, 1] with y = 0 is on the front."""
+    goal = Goal((("a", "min"), ("b", "min")))
+    space = Space.from_dict({"x": {"uniform": [-2.0, 2.0]}, "y": {"uniform": [0.0, 1.0]}})
+    searcher = build_searcher(name, {}, Setting(space, 0, goal))
+    late = []
+    for number in range(50):
+        config = ask(searcher, 0, number)
+        metrics = {"a": config["x"] ** 2 + config["y"], "b": (config["x"] - 1) ** 2 + config["y"]}
+        searcher.suggested(trial_id(number), config)
+        searcher.tell(Report(trial_id(number), 1, 1, metrics, metrics["a"]))
+        searcher.end(trial_id(number), Outcome(Status.COMPLETED, 1, metrics["a"]))
+        late.append(config)
+    near = [c["x"] for c in late[25:] if -0.3 <= c["x"] <= 1.3 and c["y"] < 0.5]
+    assert len(near) >= 8
+    assert max(near) - min(near) > 0.5
+
+
+@pytest.mark.parametrize("name", ["bohb", "mobster", "auto"])
+def test_partial_results_are_learnt_from(name: str) -> None:
+    """All trials pause at step 1; nobody ends, yet proposals move to where the loss is low."""
+    space = Space.from_dict({"x": {"uniform": [0.0, 1.0]}})
+    searcher = build_searcher(name, {}, Setting(space, 0, GOAL, levels=(1, 3, 9)))
+    proposed = []
+    for number in range(40):
+        config = ask(searcher, 0, number)
+        searcher.suggested(trial_id(number), config)
+        searcher.tell(Report(trial_id(number), 1, 1, {}, (config["x"] - 0.8) ** 2))
+        proposed.append(config["x"])
+    assert np.median(np.abs(np.array(proposed[20:]) - 0.8)) < 0.15
+
+
+def test_limits_are_kept() -> None:
+    space = Space.from_dict({"x": {"uniform": [0.0, 1.0]}})
+    searcher = build_searcher("gp", {"limits": {"ms": 0.5}}, Setting(space, 0, GOAL))
+    late = []
+    for number in range(25):
+        config = ask(searcher, 0, number)
+        searcher.suggested(trial_id(number), config)
+        loss = -config["x"]  # the best lies beyond the limit
+        searcher.tell(Report(trial_id(number), 1, 1, {"loss": loss, "ms": config["x"]}, loss))
+        searcher.end(trial_id(number), Outcome(Status.COMPLETED, 1, loss))
+        late.append(config["x"])
+    assert np.median(late[12:]) <= 0.55
+    assert max(x for x in late if x <= 0.5) > 0.42
+
+
+def test_quick_configs_are_preferred_by_the_second() -> None:
+    """Two basins, equally deep; the one on the left trains eleven times as fast."""
+    space = Space.from_dict({"x": {"uniform": [0.0, 1.0]}})
+
+    def mean_cost_s(per_second: bool) -> float:
+        searcher = build_searcher("gp", {"per_second": per_second}, Setting(space, 0, GOAL))
+        xs = []
+        for number in range(25):
+            config = ask(searcher, 0, number)
+            searcher.suggested(trial_id(number), config)
+            loss = 50 * (config["x"] - 0.2) ** 2 * (config["x"] - 0.8) ** 2
+            cost_s = math.exp(4 * config["x"])
+            searcher.tell(Report(trial_id(number), 1, 1, {"loss": loss}, loss, cost_s))
+            searcher.end(trial_id(number), Outcome(Status.COMPLETED, 1, loss))
+            xs.append(config["x"])
+        return float(np.mean([math.exp(4 * x) for x in xs[8:]]))
+
+    assert mean_cost_s(True) < 0.8 * mean_cost_s(False)
+
+
+def test_every_proposal_says_why() -> None:
+    searcher = build_searcher("gp", {}, Setting(PLANE, 0, GOAL))
+    for number in range(8):
+        answer = searcher.ask(trial_id(number), Stream(0, trial_id(number), "ask"))
+        assert isinstance(answer, Proposal)
+        assert answer.why["model"] in ("sobol", "gp")
+        score = branin(answer.config)
+        searcher.suggested(trial_id(number), answer.config)
+        searcher.tell(Report(trial_id(number), 1, 1, {}, score))
+        searcher.end(trial_id(number), Outcome(Status.COMPLETED, 1, score))
+    assert answer.why["acquisition"] == "logei"
+    assert answer.why["n"] == 7
+    assert json.dumps(answer.why)
+
+
+@pytest.mark.parametrize(("count", "limit_ms"), [(1_000, 10.0)])
+def test_a_thousand_pending_trials_do_not_slow_tpe_down(count: int, limit_ms: float) -> None:
+    from raysweep.trials.clock import SystemClock
+
+    searcher = build_searcher("tpe", {}, Setting(space_named("continuous"), 0, GOAL))
+    for number in range(count):
+        config = ask(searcher, 0, number) if number < 20 else {"lr": 1e-3, "drop": number / 2e3}
+        searcher.suggested(trial_id(number), config)
+        if number < 20:
+            searcher.tell(Report(trial_id(number), 1, 1, {}, config["drop"]))
+            searcher.end(trial_id(number), Outcome(Status.COMPLETED, 1, config["drop"]))
+    clock, spent = SystemClock(), []
+    for number in range(count, count + 10):
+        start = clock.now()
+        ask(searcher, 0, number)
+        spent.append(clock.now() - start)
+    assert min(spent) * 1e3 < limit_ms
