@@ -6,15 +6,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol
 
 from raysweep.orchestrator.budget import Budget
+from raysweep.orchestrator.earlier import earlier_of
 from raysweep.orchestrator.rules import Keep, Rules
 from raysweep.orchestrator.spec import SweepSpec, is_object
 from raysweep.orchestrator.state import SweepState
 from raysweep.orchestrator.turn import Turn
 from raysweep.schedulers.base import Scheduler
-from raysweep.schedulers.catalog import build_scheduler
+from raysweep.schedulers.catalog import build_scheduler, levels_of
 from raysweep.searchers.base import Searcher
 from raysweep.searchers.catalog import build_searcher
-from raysweep.searchers.setting import Setting
+from raysweep.searchers.setting import Earlier, Setting
 from raysweep.trials.decisions import Verdict
 from raysweep.trials.errors import SpecError
 from raysweep.trials.events import Event, Opened
@@ -91,20 +92,24 @@ class Objects(NamedTuple):
 NO_OBJECTS = Objects()
 
 
-def new_state(spec: SweepSpec, objects: Objects = NO_OBJECTS) -> SweepState:
+def new_state(
+    spec: SweepSpec, objects: Objects = NO_OBJECTS, earlier: tuple[Earlier, ...] = ()
+) -> SweepState:
     """The state of a sweep that has not begun.
 
     Args:
         spec: what it goes by.
         objects: its searcher and scheduler, fresh, where the spec has objects.
+        earlier: what the sweeps learnt that its searcher starts from.
 
     Raises:
-        SpecError: an object is missing.
+        SpecError: an object is missing, or no earlier sweep fits where one is needed.
     """
-    return SweepState(rules_of(spec), _searcher(spec, objects), _scheduler(spec, objects))
+    searcher = _searcher(spec, objects, earlier)
+    return SweepState(rules_of(spec), searcher, _scheduler(spec, objects))
 
 
-def setting_of(spec: SweepSpec) -> Setting:
+def setting_of(spec: SweepSpec, earlier: tuple[Earlier, ...] = ()) -> Setting:
     """What a searcher may know of the sweep that `spec` describes."""
     return Setting(
         space=spec.parsed_space,
@@ -112,14 +117,18 @@ def setting_of(spec: SweepSpec) -> Setting:
         goal=spec.goal,
         trials=spec.budget.trials,
         workers=spec.cluster.max_slots,
+        earlier=earlier,
+        facts=dict(spec.searcher.get("facts") or {}),
+        levels=levels_of(spec.scheduler),
+        earlier=tuple(earlier_of(spec)),
     )
 
 
-def _searcher(spec: SweepSpec, objects: Objects) -> Searcher:
+def _searcher(spec: SweepSpec, objects: Objects, earlier: tuple[Earlier, ...]) -> Searcher:
     options = dict(spec.searcher)
     name = options.pop("name")
     if not is_object(name):
-        return build_searcher(name, options, setting_of(spec))
+        return build_searcher(name, options, setting_of(spec, earlier))
     if objects.searcher is None:
         raise _missing("searcher", name)
     return objects.searcher

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+from raysweep.orchestrator.earlier import kept_earlier
 from raysweep.orchestrator.rebuild import Recorded, new_state, replayed
 from raysweep.orchestrator.spec import SweepSpec, is_object
 from raysweep.orchestrator.turn import Turn
@@ -38,8 +39,9 @@ def check_replay(path: Path) -> list[Finding]:
         return []
     manifest = read_manifest(path)
     spec = SweepSpec.from_dict(manifest["spec"], manifest.get("folder"))
+    state = new_state(spec, earlier=kept_earlier(path, manifest, spec))
     findings = []
-    for record, turn in replayed(spec, new_state(spec), history(path)):
+    for record, turn in replayed(spec, state, history(path)):
         if difference := _difference(record, turn):
             findings.append(Finding("I10", difference))
             if len(findings) >= _ENOUGH:

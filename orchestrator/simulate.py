@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from raysweep.cluster.simulated import Machine, SimulatedPool
 from raysweep.cluster.synthetic import SyntheticCurves
+from raysweep.orchestrator.earlier import read_earlier
 from raysweep.orchestrator.loop import FOREVER_S, Journal, Loop, NoJournal
 from raysweep.orchestrator.proposer import Proposer
 from raysweep.orchestrator.rebuild import new_state
@@ -89,7 +90,7 @@ def simulate(
     for name, value in (("step_s", step_s), ("step_sigma", step_sigma), ("setup_s", setup_s)):
         if value < 0:
             raise SpecError(f"{name} is {value:g}; it must be 0 or more")
-    clock, state = ManualClock(), new_state(spec)
+    clock, state = ManualClock(), new_state(spec, earlier=read_earlier(spec))
     limit = spec.scheduler.get("max_t")
     ends_at = UNBOUNDED if limit and limit <= _LONGEST else _DEFAULT_LENGTH
     machine = Machine(

@@ -118,7 +118,7 @@ class SweepSpec(Part):
     mode: Mode
     metrics: dict[str, Mode]
     searcher: Annotated[dict[str, Any], BeforeValidator(_searcher)] = Field(
-        default="random", validate_default=True
+        default="auto", validate_default=True
     )
     scheduler: Annotated[dict[str, Any], BeforeValidator(_scheduler)] = Field(
         default="fifo", validate_default=True
@@ -207,7 +207,7 @@ class SweepSpec(Part):
         searcher = options.pop("name")
         ends = is_object(searcher) or SEARCHERS[searcher].finite  # an object may end: who knows
         try:
-            if not is_object(searcher):
+            if not is_object(searcher) and searcher != "transfer":  # that one reads other sweeps
                 build_searcher(searcher, options, Setting(self._parsed, self.seed, self.goal))
         except SpecError as error:
             yield f"searcher: {error}"

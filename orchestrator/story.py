@@ -76,7 +76,24 @@ def _suggested(results: Results, trial: Mapping[str, Any]) -> Moment:
     searcher = (results.manifest.get("spec") or {}).get("searcher") or {}
     name = str(searcher.get("name", "")).removeprefix("<python:").removesuffix(">")
     who = f"the {name} searcher" if name else "the searcher"
-    return Moment(trial["created_at"], f"suggested by {who}", {"verb": "suggested"})
+    why = json.loads(trial.get("why") or "{}")
+    text = "; ".join([f"suggested by {who}", *_reasons(why)])
+    return Moment(trial["created_at"], printable(text), {"verb": "suggested", **why})
+
+
+def _reasons(why: Mapping[str, Any]) -> Iterator[str]:
+    """What a searcher said of its proposal, in words."""
+    if model := why.get("model"):
+        found = why.get("acquisition")
+        value = "" if why.get("value") is None else f" {number(why['value'])}"
+        known = f", knowing {why['n']:,} results" if isinstance(why.get("n"), int) else ""
+        yield f"{model}: {found}{value}{known}" if found else f"{model}{known}"
+    if parents := why.get("parents"):
+        yield f"from {', '.join(map(str, parents))}"
+    if note := why.get("note"):
+        yield str(note)
+    if auto := why.get("auto"):
+        yield f"auto chose {auto}"
 
 
 def _ending(results: Results, row: Mapping[str, Any]) -> Iterator[tuple[float, int, Moment]]:

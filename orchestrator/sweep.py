@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raysweep.cluster.resources import Resources
+from raysweep.orchestrator.earlier import FILE, digest_of, encoded, kept_earlier, read_earlier
 from raysweep.orchestrator.loop import Loop
 from raysweep.orchestrator.proposer import Proposer
 from raysweep.orchestrator.rebuild import (
@@ -28,6 +29,7 @@ from raysweep.orchestrator.state import SweepState
 from raysweep.trainables.checkpoint import delete_checkpoint, tidy_checkpoints
 from raysweep.trainables.load import Code, ModuleCode, check_picklable
 from raysweep.trainables.runner import HostSpec
+from raysweep.searchers.setting import Earlier
 from raysweep.trials.clock import Clock, SystemClock
 from raysweep.trials.decisions import Verdict
 from raysweep.trials.errors import SpecError, StoreFormatError, TrainableError
@@ -59,7 +61,7 @@ class Sweep:
         self.path, self.spec, self._objects = path, spec, objects
         self._code, self._clock = code, clock or SystemClock()
         self._original, self._changes, self._take_over = spec, dict[str, Any](), False
-        self._new = True
+        self._new, self._earlier = True, tuple[Earlier, ...]()
 
     @classmethod
     def create(
@@ -81,12 +83,16 @@ class Sweep:
         Raises:
             TrainableError: the training code cannot be had.
             StoreFormatError: the directory holds another sweep, or something else.
-            SpecError: the directory cannot be written.
+            SpecError: the directory cannot be written, or an earlier sweep that this one starts
+                from cannot be read or does not fit.
         """
         path = spec.storage_path / spec.name
         sweep = cls(path, spec, _code(spec, train), clock, objects)
         _check_free(path)
         _check_writable(path)
+        sweep._earlier = read_earlier(spec)
+        if sweep._earlier:
+            new_state(spec, objects, sweep._earlier)  # do they fit?
         return sweep
 
     @classmethod
@@ -126,8 +132,10 @@ class Sweep:
         before = results.opened.changes if results.opened else {}
         merged = {**before, **(changes or {})}
         spec = changed(original, merged)
-        new_state(spec, objects)  # what is missing, or not allowed, is told before Ray starts
+        earlier = kept_earlier(path, results.manifest, original)
+        new_state(spec, objects, earlier)  # what is missing, or not allowed, is told before Ray starts
         sweep = cls(path, spec, _code(spec, train), clock, objects)
+        sweep._earlier = earlier
         # as the spec writes them, whole parts: `wall_time: 5m` and `wall_time_s: 300` are one key
         canonical = spec.to_dict()
         sweep._changes = {
@@ -177,11 +185,14 @@ class Sweep:
     @contextmanager
     def _opened(self) -> Iterator[tuple[Store, SweepState]]:
         """The store, and the state that it records: new, or rebuilt by replay."""
+        from raysweep.results.layout import publish
         from raysweep.results.store import Store
 
-        state = new_state(self._original, self._objects)
+        state = new_state(self._original, self._objects, self._earlier)
         if self._new:
             store = Store.create(self.path, self._manifest(), clock=self._clock)
+            if self._earlier:
+                publish(self.path, FILE, encoded(self._earlier))
         else:
             store, recovered = Store.open(self.path, clock=self._clock, take_over=self._take_over)
             if recovered.state is not None:
@@ -246,6 +257,7 @@ class Sweep:
             "folder": str(spec.folder.resolve()),
             "metrics": dict(spec.goal.metrics),
             "columns": spec.parsed_space.columns(),
+            **({"earlier": digest_of(self._earlier)} if self._earlier else {}),
         }
 
 

@@ -85,5 +85,7 @@ def _order(results: Results, column: str) -> str:
 
 def _row(row: dict[str, Any]) -> dict[str, Any]:
     config = json.loads(row["config_json"])
-    kept = {k: v for k, v in row.items() if not k.startswith("config/") and k != "config_json"}
-    return {**kept, "config": config}
+    why = json.loads(row.get("why") or "{}")
+    apart = ("config_json", "why")
+    kept = {k: v for k, v in row.items() if not k.startswith("config/") and k not in apart}
+    return {**kept, "config": config, "why": why}

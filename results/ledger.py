@@ -24,6 +24,7 @@ END: Final = {end: number for number, end in enumerate(ENDS)}
 _NO_RUNG: Final = -1
 _MESSAGE_LIMIT = 500
 _NAN = math.nan
+_NO_REASON: Final[Mapping[str, Any]] = {}
 
 _TRIAL_NUMBERS: Final = {
     "steps": "q",
@@ -48,7 +49,7 @@ _ATTEMPT_NUMBERS: Final = {
     "reports": "q",
 }
 TRIAL_COLUMNS: Final = frozenset(
-    {"trial_id", "status", "checkpoint", "error_class", "error", "stop_rule", "config_json"}
+    {"trial_id", "status", "checkpoint", "error_class", "error", "stop_rule", "config_json", "why"}
 ) | set(_TRIAL_NUMBERS)
 
 
@@ -142,6 +143,7 @@ class Trials:
         self.checkpoint: list[str | None] = []
         self.stop_rule: list[str | None] = []
         self.config_json: list[str] = []
+        self.why: list[str | None] = []
         self.errors: dict[int, tuple[str, str]] = {}
         self.valued = bytearray()
         self.configs = {name: Column(kind) for name, kind in configs.items()}
@@ -151,8 +153,10 @@ class Trials:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def add(self, trial: str, config: Mapping[str, Any], at: float) -> int:
-        """A new row for a trial that has been given its config; its number."""
+    def add(
+        self, trial: str, config: Mapping[str, Any], at: float, why: Mapping[str, Any] = _NO_REASON
+    ) -> int:
+        """A new row for a trial that has been given its config, and why; its number."""
         row = self.index[trial] = len(self.ids)
         self.ids.append(trial)
         self.status.append(CODE[Status.PENDING])
@@ -169,6 +173,7 @@ class Trials:
         self.stop_rule.append(None)
         self.valued.append(0)
         self.config_json.append(canonical(config))
+        self.why.append(canonical(why) if why else None)
         for name, column in self.configs.items():
             present = name in config
             column.append(fitting(config[name], column.kind, canonical) if present else None)
@@ -202,6 +207,7 @@ class Trials:
         for name, column in self.configs.items():
             columns[self.columns["config/" + name]] = column.arrow()
         columns["config_json"] = pa.array(self.config_json, pa.string())
+        columns["why"] = pa.array(self.why, pa.string())
         return pa.table(columns)
 
     @classmethod
@@ -220,6 +226,8 @@ class Trials:
         self.checkpoint = table["checkpoint"].to_pylist()
         self.stop_rule = _interned(table["stop_rule"])
         self.config_json = table["config_json"].to_pylist()
+        known = "why" in table.column_names  # tables of 0.1 have none
+        self.why = table["why"].to_pylist() if known else [None] * len(self.ids)
         self.errors = _gathered(table["error_class"], table["error"])
         for name in self.goals:
             self.goals[name] = _array(table[self.columns[name]], "d")

@@ -10,6 +10,7 @@ from raysweep.schedulers.base import Scheduler
 from raysweep.schedulers.fifo import Fifo
 from raysweep.schedulers.hyperband import HyperBand
 from raysweep.schedulers.median import MedianStopping
+from raysweep.schedulers.rungs import rung_steps
 from raysweep.trials.errors import SpecError
 from raysweep.trials.names import nearest
 from raysweep.trials.options import Option, check_options, count, word
@@ -88,3 +89,22 @@ def build_scheduler(name: str, options: Mapping[str, Any]) -> Scheduler:
     """
     checked = check_scheduler(name, options)
     return SCHEDULERS[name].build(**checked)
+
+
+def levels_of(written: Mapping[str, Any]) -> tuple[int, ...]:
+    """The steps at which a scheduler compares trials, ascending, and its max_t behind them.
+
+    Args:
+        written: its name and options, as a spec has them.
+
+    Returns:
+        Nothing for schedulers without rungs, and for Python objects.
+    """
+    if written.get("name") not in ("asha", "hyperband"):
+        return ()
+    grace, factor = written.get("grace_period", 1), written.get("reduction_factor", 3)
+    max_t = written["max_t"]
+    if written["name"] == "asha":
+        return (*rung_steps(grace, max_t, factor), max_t)
+    shares = [max_t // step for step in rung_steps(1, max_t + 1, factor)]
+    return tuple(sorted({step for step in shares if step >= grace}))

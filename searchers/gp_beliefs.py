@@ -82,7 +82,9 @@ class Learning:
             due = _due(count)
             if self._fitted is None or self._fitted[0] != due:
                 self._fitted = due, self._learn(known, due, None)
-            current = self._fitted[1] if due == count else self._learn(known, count, self._fitted[1])
+            current = (
+                self._fitted[1] if due == count else self._learn(known, count, self._fitted[1])
+            )
             self._current = count, current
         return self._current[1]
 

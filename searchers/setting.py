@@ -13,15 +13,14 @@ class Earlier(NamedTuple):
 
     Attributes:
         name: which sweep.
-        space: what it searched.
-        configs: its trials' configs.
+        configs: its trials' configs, of a space that may be another; parameters of the same
+            name mean the same.
         scores: each one's score, lower is better, `goal.WORST` for failures; same metric and mode
             as the sweep that is starting.
         facts: what else is known of its task, as plain numbers (meta-features), by name.
     """
 
     name: str
-    space: Space
     configs: tuple[dict[str, Any], ...]
     scores: tuple[float, ...]
     facts: dict[str, float] = {}  # noqa: RUF012 - never written to

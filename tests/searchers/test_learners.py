@@ -93,7 +93,9 @@ class TestLhs(SearcherContract):
 def test_what_was_learnt_helps(name: str) -> None:
     found = search(name, PLANE, branin, 40)
     best = min(score for _, score in found)
-    random = np.median([min(s for _, s in search("random", PLANE, branin, 40, n)) for n in range(5)])
+    random = np.median(
+        [min(s for _, s in search("random", PLANE, branin, 40, n)) for n in range(5)]
+    )
     assert best < max(random, 2.0)
 
 
