@@ -2,7 +2,7 @@
 
     python -m benchmarks.peers optuna ax        # makes the environments, minutes each
 
-Requirements stand in `benchmarks/peers/`; torch is installed first, so that no other release of it
+Requirements stand in `benchmarks/peers_txt/`; torch is installed first, so that no other release of it
 is taken.
 """
 

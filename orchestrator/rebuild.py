@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol
 
 from raysweep.orchestrator.budget import Budget
-from raysweep.orchestrator.earlier import earlier_of
 from raysweep.orchestrator.rules import Keep, Rules
 from raysweep.orchestrator.spec import SweepSpec, is_object
 from raysweep.orchestrator.state import SweepState
@@ -120,7 +119,6 @@ def setting_of(spec: SweepSpec, earlier: tuple[Earlier, ...] = ()) -> Setting:
         earlier=earlier,
         facts=dict(spec.searcher.get("facts") or {}),
         levels=levels_of(spec.scheduler),
-        earlier=tuple(earlier_of(spec)),
     )
 
 

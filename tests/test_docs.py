@@ -24,7 +24,7 @@ from tests.test_architecture import LAYERS, ROOT
 
 PAGES = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
-    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
 ]
 TOP = [*LAYERS, "benchmarks", "docs", "examples", "tests"]
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -181,10 +181,21 @@ def test_every_distribution_has_a_row_with_a_valid_example(name: str) -> None:
     assert list(example["x"]) == [name]
     written = {"trainable": "a:b", "space": example, "metric": "m", "mode": "min"}
     if name == "free":
-        with pytest.raises(SpecError, match="x is free: it has no law that random could draw from"):
+        with pytest.raises(SpecError, match="x is free: it has no law that auto could draw from"):
             SweepSpec.from_dict({**written, "budget": {"steps": 1}})
         return
     SweepSpec.from_dict({**written, "budget": {"steps": 1}})
+
+
+@pytest.mark.parametrize("name", SEARCHERS)
+def test_every_searcher_has_a_page_with_an_example(name: str) -> None:
+    page = ROOT / "docs" / "searchers" / f"{name}.md"
+    examples = [parse_yaml(block, name) for block in blocks(page, "yaml")]
+    assert examples
+    for example in examples:
+        searcher = example["searcher"]
+        assert (searcher if isinstance(searcher, str) else searcher["name"]) == name
+        SweepSpec.from_dict({"trainable": "a:b", "metric": "loss", "mode": "min", **example})
 
 
 @pytest.mark.parametrize("name", [*SEARCHERS, *SCHEDULERS])

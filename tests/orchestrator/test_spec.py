@@ -90,6 +90,7 @@ def test_yaml_and_python_give_the_same_object(tmp_path: Path) -> None:
             },
             "constraints": ("lr * width <= 8",),
             "metrics": {"val_accuracy": "maximize"},
+            "searcher": "random",
             "scheduler": {"name": "asha", "max_t": 27},
             "resources": {"gpu": 0.25},
             "budget": {"trials": 64, "wall_time": 600, "gpu_hours": 2.0},
@@ -134,7 +135,7 @@ def test_the_hash_is_of_the_content() -> None:
 def test_defaults() -> None:
     read = spec()
     assert read.name == "sweep"
-    assert (read.searcher, read.scheduler) == ({"name": "random"}, {"name": "fifo", "max_t": None})
+    assert (read.searcher, read.scheduler) == ({"name": "auto"}, {"name": "fifo", "max_t": None})
     assert (read.resources.cpu, read.resources.gpu) == (1.0, 0.0)
     assert (read.checkpoint.every_s, read.checkpoint.every_steps, read.checkpoint.keep) == (60, None, 1)  # fmt: skip
     assert (read.timeouts.stuck_s, read.timeouts.stalled_s, read.timeouts.drain_s) == (600, 600, 15)
@@ -253,7 +254,7 @@ def test_a_spec_cannot_be_changed() -> None:
         ({"metrics": {"loss": "max"}}, "mode: got min, but metrics says loss: max; leave one out"),
         ({"searcher": "rando"}, r"searcher: 'rando' is not one; did you mean 'random'\?"),
         ({"searcher": {"name": "grid", "point": 3}}, r"searcher grid: 'point' is no option of it; did you mean 'points'\?"),
-        ({"searcher": {"name": "random", "n": 3}}, "searcher random: 'n' is no option of it; it takes none"),
+        ({"searcher": {"name": "random", "n": 3}}, "searcher random: 'n' is no option of it; allowed: points_to_evaluate"),
         ({"searcher": {"name": "grid", "points": 0}}, "searcher grid: points is 0; it may be a whole number, 1 or more"),
         ({"searcher": {"name": "grid"}}, r"searcher: x: .*is continuous and has no finite grid.*points: 5"),
         ({"searcher": {"name": "grid", "points": {"y": 2}}}, "points names 'y', which is no parameter"),
