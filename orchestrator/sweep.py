@@ -26,10 +26,10 @@ from raysweep.orchestrator.requests import StopRequests, request_stop
 from raysweep.orchestrator.spec import SweepSpec
 from raysweep.orchestrator.spec_program import program_code
 from raysweep.orchestrator.state import SweepState
+from raysweep.searchers.setting import Earlier
 from raysweep.trainables.checkpoint import delete_checkpoint, tidy_checkpoints
 from raysweep.trainables.load import Code, ModuleCode, check_picklable
 from raysweep.trainables.runner import HostSpec
-from raysweep.searchers.setting import Earlier
 from raysweep.trials.clock import Clock, SystemClock
 from raysweep.trials.decisions import Verdict
 from raysweep.trials.errors import SpecError, StoreFormatError, TrainableError
@@ -133,7 +133,7 @@ class Sweep:
         merged = {**before, **(changes or {})}
         spec = changed(original, merged)
         earlier = kept_earlier(path, results.manifest, original)
-        new_state(spec, objects, earlier)  # what is missing, or not allowed, is told before Ray starts
+        new_state(spec, objects, earlier)  # what is not allowed is told before Ray starts
         sweep = cls(path, spec, _code(spec, train), clock, objects)
         sweep._earlier = earlier
         # as the spec writes them, whole parts: `wall_time: 5m` and `wall_time_s: 300` are one key
