@@ -9,6 +9,7 @@ from typing import Any
 from raysweep.searchers.base import Answer, Proposal, Searcher
 from raysweep.searchers.sequence import Sequence, SequenceSearcher
 from raysweep.trials.errors import SpaceError, SpecError
+from raysweep.trials.names import nearest
 from raysweep.trials.space import Space
 from raysweep.trials.streams import Stream
 from raysweep.trials.trial import Config, Outcome, Report, TrialId
@@ -73,7 +74,7 @@ def _completed(space: Space, index: int, point: Mapping[str, Any], seed: int) ->
     try:
         for name, value in given.items():
             if name not in space.parameters:
-                space.check(given)  # says which name is meant
+                raise SpaceError(f"{name}: no such parameter; {nearest(name, space.parameters)}")
             domain = space.parameters[name].domain
             if not domain.contains(value):
                 raise SpaceError(f"{name}: got {value!r}; allowed is {domain.describe()}")
