@@ -21,6 +21,8 @@ MANY_AXES = 20
 """Axes beyond which the Gaussian process searches in a trust region."""
 MANY_RESULTS = 1_000
 """Results after which Parzen estimators find as much, in a tenth of the time."""
+MANY_PENDING = 64
+"""Trials under way from which suggestions are needed faster than a Gaussian process makes them."""
 
 
 class Choice(NamedTuple):
@@ -33,12 +35,13 @@ class Choice(NamedTuple):
         return f"{self.method}: {self.because}"
 
 
-def choose(setting: Setting, results: int) -> Choice:
+def choose(setting: Setting, results: int, pending: int = 0) -> Choice:
     """The method for a sweep that has `results` results.
 
     Args:
         setting: the sweep.
         results: trials that have ended with a score.
+        pending: trials without a result, on their way to one.
     """
     axes = len(setting.space.dims)
     several = len(setting.goal.metrics) if setting.goal else 1
@@ -46,6 +49,9 @@ def choose(setting: Setting, results: int) -> Choice:
         return Choice("random", "nothing varies")
     if results >= MANY_RESULTS:
         return Choice("tpe", f"{results:,} results, and Parzen estimators stay quick")
+    if pending >= MANY_PENDING:
+        method = "bohb" if setting.levels and several == 1 else "tpe"
+        return Choice(method, f"{pending} trials under way, which a model must not keep waiting")
     if several > 1:
         return Choice("gp", f"{several} metrics, a Gaussian process for each")
     if setting.earlier:
@@ -61,6 +67,7 @@ _METHODS: dict[str, Callable[[Setting], Method]] = {
     "gp": GaussianProcess,
     "mobster": lambda setting: GaussianProcess(setting, by_level=True),
     "tpe": ParzenEstimators,
+    "bohb": lambda setting: ParzenEstimators(setting, gamma=0.15, by_level=True, random_share=0.2),
     "transfer": Transfer,
 }
 
@@ -78,7 +85,7 @@ class Auto:
 
     def propose(self, known: Known, stream: Stream) -> Proposal:
         """What the chosen method proposes, with the choice in its reasons."""
-        choice = choose(self._setting, len(known.done))
+        choice = choose(self._setting, len(known.done), len(known.busy))
         if choice.method == "random":
             return Proposal(self._setting.space.sample(stream), {"auto": str(choice)}, repeat=True)
         if choice.method not in self._made:
