@@ -22,7 +22,7 @@ from raysweep.searchers.gp_acquisition import confidence, log_ei
 from raysweep.searchers.gp_axes import Axes
 from raysweep.searchers.gp_beliefs import Beliefs, Learning
 from raysweep.searchers.gp_model import Surrogate
-from raysweep.searchers.gp_optimize import Value, maximise
+from raysweep.searchers.gp_optimize import Allowed, Value, maximise
 from raysweep.searchers.gp_pareto import base_draws, improved_volume, scalarised
 from raysweep.searchers.gp_region import region
 from raysweep.searchers.history import Bools, Floats
@@ -87,7 +87,9 @@ class GaussianProcess:
         again = points[leaders[:1]]
         box = region(known, self._axes.count) if self._region else None
         value = self._value(known, beliefs, generator)
-        point, top = maximise(value, self._axes, points[leaders], self._allowed, generator, box)
+        point, top = maximise(
+            value, self._axes, points[leaders], self._allowed(known), generator, box
+        )
         noisy = self._replicates and beliefs.objectives[0].kernel.noise > _NOISY
         if noisy and float(value(again)[0]) >= top:
             return self._proposal(known, leaders, again[0], top, note="a noisy leader again")
@@ -188,11 +190,18 @@ class GaussianProcess:
             kept &= limited.predict(columns)[0] <= most
         return means[kept] if kept.any() else means
 
-    def _allowed(self, points: Floats) -> Bools:
-        if not self._space.constraints:
-            return np.ones(len(points), dtype=bool)
-        decode, allows = self._space.decode, self._space.allows
-        return np.array([allows(decode(point)) for point in points], dtype=bool)
+    def _allowed(self, known: Known) -> Allowed:
+        """Which points keep the constraints and, in a finite space, are new."""
+        decode, space = self._space.decode, self._space
+        finite = space.size is not None
+
+        def allowed(points: Floats) -> Bools:
+            fits = known.untried(points) if finite else np.ones(len(points), dtype=bool)
+            if space.constraints:
+                fits &= [space.allows(decode(point)) for point in points]
+            return fits
+
+        return allowed
 
 
 def _spread(process: Surrogate, busy: Floats) -> Surrogate:

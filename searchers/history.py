@@ -129,7 +129,7 @@ class History:
 
     def seen(self, config: Config) -> bool:
         """Whether `config` has been suggested before."""
-        return _key(self.space.encode(config)) in self._seen
+        return key_of(self.space.encode(config)) in self._seen
 
     def suggested(self, trial: TrialId, config: Config) -> None:
         """`trial` was given `config`: a new pending row."""
@@ -139,7 +139,7 @@ class History:
         self._points[row] = self.space.encode(config)
         self.ids.append(trial)
         self._live[trial] = row
-        self._seen.add(_key(self._points[row]))
+        self._seen.add(key_of(self._points[row]))
 
     def tell(self, report: Report) -> None:
         """A trial reported a step; one that nobody knows changes nothing."""
@@ -193,7 +193,7 @@ class History:
                 given = np.array(state[name], dtype=np.float64)
                 column[:n] = np.where(np.isnan(given), missing, given)
         self._live = {self.ids[row]: int(row) for row in self.pending}
-        self._seen = {_key(point) for point in self.points}
+        self._seen = {key_of(point) for point in self.points}
 
     def _reserve(self, rows: int) -> None:
         """Room for `rows` trials; what is there is kept."""
@@ -230,7 +230,7 @@ _FLOATS = {
 """The columns of floats and what stands in them before anything is known."""
 
 
-def _key(point: Floats) -> bytes:
+def key_of(point: Floats) -> bytes:
     """The same for equal configs; rounded, as a continuous value may come back a hair off."""
     return (np.round(point, 12) + 0.0).tobytes()
 

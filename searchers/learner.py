@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from raysweep.searchers.base import Answer, Proposal
-from raysweep.searchers.history import Floats, History
+from raysweep.searchers.history import Bools, Floats, History, key_of
 from raysweep.searchers.setting import Setting
 from raysweep.searchers.sobol import SobolSequence
 from raysweep.trials.space import Space
@@ -56,6 +56,12 @@ class Known(History):
         held = [self.space.encode(proposal.config) for proposal in self.held.values()]
         rows = self.pending[np.isnan(self.rungs[self.pending]).all(axis=1)]
         return np.vstack([self.points[rows], *held]) if held else self.points[rows]
+
+    def untried(self, points: Floats) -> Bools:
+        """Which of some settled points, shape (k, d), are nobody's yet, shape (k,)."""
+        held = {key_of(self.space.encode(p.config)) for p in self.held.values()}
+        keys = [key_of(point) for point in points]
+        return np.array([not (key in self._seen or key in held) for key in keys], dtype=bool)
 
     def tried(self, config: Config) -> bool:
         """Whether `config` is some trial's, or about to be."""
