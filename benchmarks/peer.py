@@ -1,7 +1,8 @@
 """One peer in its own environment, asked and told in JSON lines; run by that environment's Python.
 
 Started as `python peer.py NAME`; imports the standard library and the peer, nothing of raysweep.
-In: `{"space": [...], "seed": 0, "trials": 100}`, then `{"tell": loss}` (null: failed) after each
+In: `{"space": [...], "seed": 0, "trials": 100}`, with `"known": [[config, loss], ...]` where the
+peer shall begin with results (Optuna, HyperOpt), then `{"tell": loss}` (null: failed) after each
 config. Out: `{"config": {...}, "cpu_s": ...}` for each. A parameter is `{"name", "kind": float |
 int | choice | ordinal, "low", "high", "log", "options", "when": {parent: [values]}}`. A peer that
 knows conditions is given them; any other searches all parameters at once, and what is inactive
@@ -69,6 +70,22 @@ class Optuna:
         }[kind](seed=seed)
         self.study = optuna.create_study(sampler=made)
 
+    def learn(self, known):
+        laws = {}
+        for p in self.space:
+            if p["kind"] == "choice":
+                laws[p["name"]] = self.optuna.distributions.CategoricalDistribution(p["options"])
+            else:
+                low, high, log = span(p)
+                name = "FloatDistribution" if p["kind"] == "float" else "IntDistribution"
+                laws[p["name"]] = getattr(self.optuna.distributions, name)(low, high, log=log)
+        self.study.add_trials(
+            [
+                self.optuna.trial.create_trial(params=config, distributions=laws, value=loss)
+                for config, loss in known
+            ]
+        )
+
     def ask(self):
         trial = self.trial = self.study.ask()
         flat = {}
@@ -127,6 +144,20 @@ class HyperOpt:
             if p["kind"] == "ordinal":
                 flat[p["name"]] = min(len(p["options"]) - 1, max(0, int(flat[p["name"]])))
         return cleaned(self.space, flat)
+
+    def learn(self, known):
+        from hyperopt.base import JOB_STATE_DONE
+
+        docs = []
+        for tid, (config, loss) in zip(self.trials.new_trial_ids(len(known)), known, strict=True):
+            cells = {"tid": tid, "cmd": ("domain_attachment", "FMinIter_Domain"), "workdir": None}
+            cells["idxs"] = {name: [tid] for name in config}
+            cells["vals"] = {name: [value] for name, value in config.items()}
+            docs += self.trials.new_trial_docs([tid], [None], [{"loss": loss}], [cells])
+            docs[-1]["state"] = JOB_STATE_DONE
+            docs[-1]["result"] = {"loss": loss, "status": "ok"}
+        self.trials.insert_trial_docs(docs)
+        self.trials.refresh()
 
     def tell(self, loss):
         from hyperopt.base import JOB_STATE_DONE
@@ -282,6 +313,8 @@ def serve(name):
         start = time.process_time()
         if "space" in message:
             peer = make(message["space"], message["seed"], message["trials"], kind)
+            if "known" in message:
+                peer.learn(message["known"])
         else:
             peer.tell(message["tell"])
         config = peer.ask()

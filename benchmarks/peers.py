@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,11 +41,23 @@ class Answer(NamedTuple):
 class Peer:
     """One run of one peer, in a process of its own.
 
+    Args:
+        name: a key of `PEERS`.
+        space, seed, trials: what it is told.
+        known: configs and losses to begin with; Optuna's and HyperOpt's only.
+
     Raises:
         FileNotFoundError: its environment has not been made.
     """
 
-    def __init__(self, name: str, space: Space, seed: int, trials: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        space: Space,
+        seed: int,
+        trials: int,
+        known: Sequence[tuple[dict[str, Any], float]] = (),
+    ) -> None:
         python = ENVIRONMENTS / PEERS[name] / "bin" / "python"
         if not python.exists():
             raise FileNotFoundError(
@@ -55,7 +68,9 @@ class Peer:
             [str(python), str(Path(__file__).with_name("peer.py")), peer],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
-        self._first = {"space": described(space), "seed": seed, "trials": trials}
+        self._first: dict[str, Any] = {"space": described(space), "seed": seed, "trials": trials}
+        if known:
+            self._first["known"] = list(known)
 
     def ask(self, last: float | None = None) -> Answer:
         """The next config, after the loss of the last one (NaN: it failed; None: there is none).
@@ -78,9 +93,13 @@ class Peer:
             raise RuntimeError(f"the peer died: {self._process.stderr.read()[-500:]}")
         return Answer(**json.loads(line))
 
-    def close(self) -> None:
-        """End its process."""
+    def kill(self) -> None:
+        """End its process; who waits for its answer gets the RuntimeError. From any thread."""
         self._process.kill()
+
+    def close(self) -> None:
+        """End its process and let go of it."""
+        self.kill()
         self._process.communicate()
 
 

@@ -26,7 +26,7 @@ from benchmarks.ranking import Table, report
 from benchmarks.recorded import DATA
 from raysweep.searchers.base import Proposal
 from raysweep.searchers.catalog import SEARCHERS, build_searcher
-from raysweep.searchers.setting import Setting
+from raysweep.searchers.setting import Earlier, Setting
 from raysweep.trials.goal import WORST, Goal
 from raysweep.trials.streams import Stream
 from raysweep.trials.trial import Outcome, Report, Status, trial_id
@@ -49,9 +49,15 @@ class Cell(NamedTuple):
         return work / self.method / f"{plain}-{self.seed}-{self.trials}.parquet"
 
 
-def run_ours(cell: Cell, on: Problem, name: str, options: dict[str, Any]) -> Table:
+def run_ours(
+    cell: Cell,
+    on: Problem,
+    name: str,
+    options: dict[str, Any],
+    earlier: tuple[Earlier, ...] = (),
+) -> Table:
     """One of our searchers, one trial after the other."""
-    setting = Setting(on.space, cell.seed, GOAL, trials=cell.trials, workers=1)
+    setting = Setting(on.space, cell.seed, GOAL, trials=cell.trials, workers=1, earlier=earlier)
     searcher = build_searcher(name, options, setting)
     rows = []
     for number in range(cell.trials):

@@ -64,7 +64,7 @@ class RayPool:
             "max_task_retries": 0,
             "enable_task_events": False,
         }
-        self._arrivals: SimpleQueue[Arrival | Nodes] = SimpleQueue()
+        self._arrivals: SimpleQueue[Arrival | Nodes | None] = SimpleQueue()  # None: wake up
         self._seats = Seats(resources, max_slots)
         self._taken: dict[Seat, Slot] = {}
         self._slots: dict[str, tuple[Seat, Slot]] = {}
@@ -89,11 +89,15 @@ class RayPool:
         deadline_s = self._clock.now() + timeout_s
         events: list[Event] = []
         while True:
-            self._wait(deadline_s - self._clock.now(), events)
-            if events or self._clock.now() >= deadline_s:
+            woken = self._wait(deadline_s - self._clock.now(), events)
+            if events or woken or self._clock.now() >= deadline_s:
                 break
         at = self._clock.now() - self._origin_s
         return [_stamped(event, at) for event in events]
+
+    def wake(self) -> None:
+        """End the wait of `poll`, from any thread: its caller has something else to do."""
+        self._arrivals.put(None)
 
     def close(self) -> None:
         """Kill every process; trials that run are lost where they are."""
@@ -102,20 +106,24 @@ class RayPool:
             slot.end()
         self._slots, self._taken, self._unflushed = {}, {}, []
 
-    def _wait(self, timeout_s: float, events: list[Event]) -> None:
-        """Wait for one message and take in all that are there by then."""
+    def _wait(self, timeout_s: float, events: list[Event]) -> bool:
+        """Wait for one message and take in all that are there by then; whether one was a `wake`."""
         nodes: Nodes | None = None
+        woken = False
         try:
             message = self._arrivals.get(timeout=max(timeout_s, 0.0))
             for _ in range(_MOST_AT_ONCE):
                 if isinstance(message, Arrival):
                     self._arrived(message, events)
+                elif message is None:
+                    woken = True
                 else:
                     nodes = message
                 message = self._arrivals.get_nowait()
         except Empty:
             if nodes is not None:  # about once a second, and only when all that arrived is known
                 self._look_around(nodes, events)
+        return woken
 
     def _arrived(self, arrival: Arrival, events: list[Event]) -> None:
         slot = arrival.slot

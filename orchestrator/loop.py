@@ -62,7 +62,8 @@ class Loop:
         pool: where trials run.
         journal: the write-ahead record.
         clock, origin_s: the sweep's age is `clock.now() - origin_s`.
-        propose: asks the searcher for a trial's config; never raises.
+        propose: asks the searcher for a trial's config; never raises. None: it comes later.
+        answers: what came later, stamped with the age that it is given.
         drop: deletes a checkpoint, given its path relative to the sweep directory.
         observe: is shown every event with its verdicts, after it was handled.
         asked_to_stop: who wants the sweep to come to rest, "" for nobody, given its age.
@@ -77,7 +78,8 @@ class Loop:
         *,
         clock: Clock,
         origin_s: float,
-        propose: Callable[[TrialId, float], Event],
+        propose: Callable[[TrialId, float], Event | None],
+        answers: Callable[[float], Sequence[Event]] = lambda at: (),
         drop: Callable[[str], None] = lambda path: None,
         observe: Callable[[Event, Sequence[Verdict]], None] = lambda event, verdicts: None,
         asked_to_stop: Callable[[float], str] = lambda at: "",
@@ -85,7 +87,8 @@ class Loop:
     ) -> None:
         self._state, self._pool, self._journal = state, pool, journal
         self._clock, self._origin_s = clock, origin_s
-        self._propose, self._drop, self._observe = propose, drop, observe
+        self._propose, self._answers = propose, answers
+        self._drop, self._observe = drop, observe
         self._asked_to_stop, self._patience_s = asked_to_stop, patience_s
 
     def run(self, opened: Opened) -> Closed:
@@ -93,9 +96,10 @@ class Loop:
         closed = self._take([opened])
         while closed is None:
             age_s = self._clock.now() - self._origin_s
+            answers = self._answers(age_s)
             wait_s = min(self._patience_s, max(0.0, self._state.deadline() - age_s))
-            happened = self._pool.poll(wait_s)
-            closed = self._take([*happened, *self._own_events()])
+            happened = self._pool.poll(0.0 if answers else wait_s)
+            closed = self._take([*answers, *happened, *self._own_events()])
         return closed
 
     def _own_events(self) -> Iterable[Event]:
@@ -117,7 +121,9 @@ class Loop:
             durable |= any(verdict.verb in DURABLE for verdict in turn.verdicts)
             for action in turn.actions:
                 if isinstance(action, actions.Suggest):
-                    proposed.append(self._propose(action.trial, event.at))
+                    answer = self._propose(action.trial, event.at)
+                    if answer is not None:
+                        proposed.append(answer)
                 elif not isinstance(action, actions.Close):
                     durable |= isinstance(action, actions.DropCheckpoint)
                     todo.append(action)

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raysweep.cluster.resources import Resources
+from raysweep.orchestrator.aside import asking
 from raysweep.orchestrator.earlier import FILE, digest_of, encoded, kept_earlier, read_earlier
 from raysweep.orchestrator.loop import Loop
-from raysweep.orchestrator.proposer import Proposer
 from raysweep.orchestrator.rebuild import (
     NO_OBJECTS,
     Objects,
@@ -230,14 +230,15 @@ class Sweep:
             fresh_process=spec.cluster.fresh_process,
             stuck_s=spec.timeouts.stuck_s,
         )
-        with closing(pool):
+        with closing(pool), asking(spec, state.advice, pool.wake) as (propose, answers):
             loop = Loop(
                 state,
                 pool,
                 store,
                 clock=self._clock,
                 origin_s=origin_s,
-                propose=Proposer(state.advice.searcher, spec.parsed_space.check, spec.seed),
+                propose=propose,
+                answers=answers,
                 drop=lambda path: delete_checkpoint(self.path, path),
                 observe=_errors_to_files(self.path, observe),
                 asked_to_stop=requests,

@@ -6,10 +6,11 @@ forgets. Every proposal carries the line.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 from raysweep.searchers.base import Proposal, Searcher
+from raysweep.searchers.belief import Belief
 from raysweep.searchers.gp import GaussianProcess
 from raysweep.searchers.learner import Known, Learner, Method
 from raysweep.searchers.setting import Setting
@@ -63,12 +64,14 @@ def choose(setting: Setting, results: int, pending: int = 0) -> Choice:
     return Choice("gp", f"{axes} parameters and few results, where a Gaussian process does best")
 
 
-_METHODS: dict[str, Callable[[Setting], Method]] = {
-    "gp": GaussianProcess,
-    "mobster": lambda setting: GaussianProcess(setting, by_level=True),
-    "tpe": ParzenEstimators,
-    "bohb": lambda setting: ParzenEstimators(setting, gamma=0.15, by_level=True, random_share=0.2),
-    "transfer": Transfer,
+_METHODS: dict[str, Callable[[Setting, Belief | None], Method]] = {
+    "gp": lambda setting, belief: GaussianProcess(setting, belief=belief),
+    "mobster": lambda setting, belief: GaussianProcess(setting, belief=belief, by_level=True),
+    "tpe": lambda setting, belief: ParzenEstimators(setting, belief=belief),
+    "bohb": lambda setting, belief: ParzenEstimators(
+        setting, gamma=0.15, by_level=True, random_share=0.2, belief=belief
+    ),
+    "transfer": lambda setting, belief: Transfer(setting, belief=belief),
 }
 
 
@@ -77,10 +80,11 @@ class Auto:
 
     Args:
         setting: the sweep.
+        belief: where the user expects good configs; every method gets it.
     """
 
-    def __init__(self, setting: Setting) -> None:
-        self._setting = setting
+    def __init__(self, setting: Setting, belief: Belief | None = None) -> None:
+        self._setting, self._belief = setting, belief
         self._made: dict[str, Method] = {}
 
     def propose(self, known: Known, stream: Stream) -> Proposal:
@@ -89,11 +93,11 @@ class Auto:
         if choice.method == "random":
             return Proposal(self._setting.space.sample(stream), {"auto": str(choice)}, repeat=True)
         if choice.method not in self._made:
-            self._made[choice.method] = _METHODS[choice.method](self._setting)
+            self._made[choice.method] = _METHODS[choice.method](self._setting, self._belief)
         config, why, repeat = self._made[choice.method].propose(known, stream)
         return Proposal(config, {**why, "auto": str(choice)}, repeat)
 
 
-def build(setting: Setting) -> Searcher:
+def build(setting: Setting, prior: Mapping[str, Any] | None = None) -> Searcher:
     """The searcher `auto`."""
-    return Learner(setting, Auto(setting))
+    return Learner(setting, Auto(setting, Belief(setting.space, prior) if prior else None))

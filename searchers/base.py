@@ -12,6 +12,10 @@ A proposal is a config, or a `Proposal` where the searcher can say why.
 `ask` must not change what the searcher knows: a config that never reached the journal was never
 proposed. Everything that a searcher learns comes through the three calls below it, so replaying
 the journal rebuilds it without a refit; `state` and `load` only shorten the replay.
+
+Calls never overlap, but a searcher that learns is called in a thread of its own, and may be told of
+other trials between `ask` and `suggested`. One that cannot stand this has the attribute
+`in_turn = True`: it is asked between one event and the next, and the sweep waits for it.
 """
 
 from __future__ import annotations

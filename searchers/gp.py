@@ -27,6 +27,7 @@ from raysweep.searchers.gp_pareto import base_draws, improved_volume, scalarised
 from raysweep.searchers.gp_region import region
 from raysweep.searchers.history import Bools, Floats
 from raysweep.searchers.learner import Design, Known, Learner
+from raysweep.searchers.one_thread import on_one_thread
 from raysweep.searchers.setting import Setting
 from raysweep.trials.streams import Generator, Stream
 
@@ -74,6 +75,7 @@ class GaussianProcess:
         )
         self._model = "mobster" if by_level else "gp"
 
+    @on_one_thread
     def propose(self, known: Known, stream: Stream) -> Proposal:
         """A design point while little is known, then what the acquisition likes best."""
         if known.issued < self._initial:

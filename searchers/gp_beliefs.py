@@ -13,7 +13,8 @@ from typing import NamedTuple
 import numpy as np
 
 from raysweep.searchers.gp_axes import Axes
-from raysweep.searchers.gp_model import Surrogate, fit
+from raysweep.searchers.gp_fit import fit
+from raysweep.searchers.gp_model import Surrogate
 from raysweep.searchers.history import Fate, Floats, Ints
 from raysweep.searchers.learner import Known
 from raysweep.trials.goal import WORST

@@ -4,7 +4,8 @@ Notation: k kernels at centres μ (k, d), NaN where a parameter is inactive; ban
 a choice of c options has the kernel of Aitchison & Aitken (1976), 1 − b on its own option and
 b/(c − 1) on each other; a number has a Gaussian cut off at 0 and 1. A kernel says nothing about an
 axis on which it is inactive: there the prior stands in its place, uniform. The prior kernel has
-weight `prior` against 1 for each other and is uniform throughout.
+weight `prior` against 1 for each other and is uniform throughout. What the user believes may stand
+beside them as one more component, of weight `trust`.
 
 Densities of many points under many kernels are one matrix product and one exponential: squares and
 normalisers are sums over axes on which both are active.
@@ -15,6 +16,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import logsumexp, ndtr, ndtri
 
+from raysweep.searchers.belief import Belief
 from raysweep.searchers.gp_axes import Axes
 from raysweep.searchers.history import Floats
 from raysweep.trials.streams import Generator
@@ -33,10 +35,21 @@ class Parzen:
         centres: shape (k, d).
         prior: the weight of the uniform kernel.
         width: bandwidths are this times the spread of the centres times k^(−1/(d + 4)) (Scott).
+        belief: where the user expects good configs.
+        trust: its weight, against 1 for each kernel.
     """
 
-    def __init__(self, axes: Axes, centres: Floats, prior: float = 1.0, width: float = 1.0) -> None:
+    def __init__(
+        self,
+        axes: Axes,
+        centres: Floats,
+        prior: float = 1.0,
+        width: float = 1.0,
+        belief: Belief | None = None,
+        trust: float = 0.0,
+    ) -> None:
         self._axes, self._centres, self._prior = axes, centres, prior
+        self._belief, self._trust = belief, trust if belief else 0.0
         k, d = centres.shape
         self._on = ~np.isnan(centres)
         self._filled = np.where(self._on, centres, 0.0)
@@ -77,10 +90,13 @@ class Parzen:
             same = np.abs(filled[:, axis, None] - self._filled[None, :, axis]) < 1e-9
             both = (on[:, axis, None] > 0) & self._on[None, :, axis]
             logs += (same & both) * (self._same[axis] - self._other[axis])
-        total = len(self._centres) + self._prior
-        prior = np.full((len(points), 1), np.log(self._prior)) if self._prior > 0 else None
-        stacked = logs if prior is None else np.hstack([logs, prior])
-        return np.asarray(logsumexp(stacked, axis=1) - np.log(total))
+        parts = [logs]
+        if self._prior > 0:
+            parts.append(np.full((len(points), 1), np.log(self._prior)))
+        if self._belief is not None and self._trust > 0:
+            parts.append(self._belief.log_density(points)[:, None] + np.log(self._trust))
+        total = len(self._centres) + self._prior + self._trust
+        return np.asarray(logsumexp(np.hstack(parts), axis=1) - np.log(total))
 
     def sample(self, generator: Generator, count: int) -> Floats:
         """Points drawn from the density, shape (count, d); not settled."""
@@ -88,7 +104,8 @@ class Parzen:
         uniform = generator.random((count, d))
         if k == 0:
             return uniform
-        pick = (generator.random(count) * (k + self._prior)).astype(np.int64)
+        drawn_by = generator.random(count) * (k + self._prior + self._trust)
+        pick = drawn_by.astype(np.int64)
         own = pick < k
         pick = np.minimum(pick, k - 1)
         centres, on = self._filled[pick], self._on[pick] & own[:, None]
@@ -99,4 +116,8 @@ class Parzen:
         kept = generator.random((count, d)) < self._keep
         numbers = np.where(on, np.clip(drawn, 0.0, 1.0), uniform)
         words = np.where(on & kept, centres, uniform)
-        return np.where(self._axes.words, words, numbers)
+        points = np.where(self._axes.words, words, numbers)
+        if self._belief is not None and self._trust > 0:
+            believed = drawn_by >= k + self._prior
+            points[believed] = self._belief.sample(generator, int(believed.sum()))
+        return points

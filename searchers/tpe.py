@@ -9,16 +9,22 @@ Trials without a result count as bad, so that workers spread (constant liar); in
 too. With several metrics the best are the first fronts, and of the last one that does not fit, the
 least crowded (Ozaki et al., "Multiobjective tree-structured Parzen estimator", JAIR 2022, with
 crowding for their hypervolume).
+
+What the user believes is one more component of l, of weight β/n against all others together, and
+the first trials are drawn from it (after Hvarfner et al., "πBO", arXiv 2204.11051, where it is a
+factor; a component leaves the rest of l as it is where the belief is wrong).
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from raysweep.searchers.base import Proposal, Searcher
+from raysweep.searchers.belief import Belief
 from raysweep.searchers.gp_axes import Axes
 from raysweep.searchers.history import Fate, Floats, Ints
 from raysweep.searchers.learner import Design, Known, Learner
@@ -45,6 +51,7 @@ class ParzenEstimators:
         by_level: whether to learn from the deepest level with enough results (`bohb`) in the place
             of each trial's best score.
         random_share: the share of proposals that are drawn at random, for what a model misses.
+        belief: where the user expects good configs.
     """
 
     def __init__(
@@ -55,17 +62,18 @@ class ParzenEstimators:
         initial: int = 10,
         by_level: bool = False,
         random_share: float = 0.0,
+        belief: Belief | None = None,
     ) -> None:
         self._setting, self._gamma, self._candidates = setting, gamma, candidates
-        self._by_level, self._random_share = by_level, random_share
+        self._by_level, self._random_share, self._belief = by_level, random_share, belief
         self._axes = Axes(setting.space)
         self._design, self._initial = Design(setting.space, setting.seed), initial
 
     def propose(self, known: Known, stream: Stream) -> Proposal:
-        """A design point while little is known, then the best of the draws."""
+        """A first point while little is known, then the best of the draws."""
         rows, order, level = self._ranked(known)
         if known.issued < self._initial or len(rows) < min(4, self._initial):
-            return self._design.propose(known.issued)
+            return self._first(known, stream)
         if self._random_share and stream.uniform() < self._random_share:
             return Proposal(self._setting.space.sample(stream), {"model": "random"})
         good = min(_MOST_GOOD, max(2, math.ceil(self._gamma * len(rows))))
@@ -75,11 +83,29 @@ class ParzenEstimators:
         bad = np.vstack([known.points[_spread(np.concatenate([rest, failed]))], lies])
         return self._pick(known, best, bad, stream, level)
 
+    def _first(self, known: Known, stream: Stream) -> Proposal:
+        if self._belief is None:
+            return self._design.propose(known.issued)
+        point = self._axes.settle(self._belief.sample(stream.generator(), 1))[0]
+        why = {"model": "prior", "note": "drawn from the prior"}
+        return Proposal(self._setting.space.decode(point), why)
+
+    def _trust(self, known: Known, good: int) -> float:
+        """The belief's weight beside `good` kernels and the uniform one."""
+        if self._belief is None:
+            return 0.0
+        climbing = np.flatnonzero(np.isfinite(known.rungs).any(axis=1))
+        results = len(np.union1d(known.done, climbing))
+        return (good + 1.0) * self._belief.weight / max(1, results)
+
     def _pick(
         self, known: Known, best: Ints, bad: Floats, stream: Stream, level: int | None
     ) -> Proposal:
         generator = stream.generator()
-        likely = Parzen(self._axes, known.points[best], width=_WIDE)
+        trust = self._trust(known, len(best))
+        likely = Parzen(
+            self._axes, known.points[best], width=_WIDE, belief=self._belief, trust=trust
+        )
         unlikely = Parzen(self._axes, bad)
         drawn = self._axes.settle(likely.sample(generator, self._candidates))
         space = self._setting.space
@@ -136,6 +162,7 @@ def _spread(rows: Ints) -> Ints:
     return rows[np.linspace(0, len(rows) - 1, _MOST_BAD).astype(np.int64)]
 
 
-def build(setting: Setting, **options: Any) -> Searcher:
+def build(setting: Setting, prior: Mapping[str, Any] | None = None, **options: Any) -> Searcher:
     """The searcher `tpe`, or `bohb` with `by_level`."""
-    return Learner(setting, ParzenEstimators(setting, **options))
+    belief = Belief(setting.space, prior) if prior else None
+    return Learner(setting, ParzenEstimators(setting, belief=belief, **options))

@@ -10,24 +10,30 @@ Then a Gaussian process of this sweep's results, together with the tasks' as an 
 Feurer, Letham & Bakshy, arXiv 1802.02219): weights are the chances that a process ranks the
 results best, its own by leaving one out, and a task that ranks them worse than 95 % of what the
 target's own process does is left out, so misleading sweeps end with weight 0.
+
+What the user believes multiplies what is maximised, as it does for the Gaussian process.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.stats import spearmanr
 
 from raysweep.searchers.base import Proposal, Searcher
+from raysweep.searchers.belief import Belief
 from raysweep.searchers.gp import GaussianProcess
 from raysweep.searchers.gp_acquisition import log_ei
 from raysweep.searchers.gp_axes import Axes
 from raysweep.searchers.gp_beliefs import standardised
-from raysweep.searchers.gp_model import Surrogate, fit
+from raysweep.searchers.gp_fit import fit
+from raysweep.searchers.gp_model import Surrogate
 from raysweep.searchers.gp_optimize import maximise
 from raysweep.searchers.history import Bools, Floats
 from raysweep.searchers.learner import Known, Learner
+from raysweep.searchers.one_thread import on_one_thread
 from raysweep.searchers.setting import Earlier, Setting
 from raysweep.trials.errors import SpecError
 from raysweep.trials.goal import WORST
@@ -59,16 +65,17 @@ class Transfer:
     Args:
         setting: its `earlier` are where it starts from.
         portfolio: trials that are given to configs from elsewhere.
+        belief: where the user expects good configs.
 
     Raises:
         SpecError: there is no earlier sweep with results that fit this space.
     """
 
-    def __init__(self, setting: Setting, portfolio: int = 5) -> None:
-        self._setting, self._size = setting, portfolio
+    def __init__(self, setting: Setting, portfolio: int = 5, belief: Belief | None = None) -> None:
+        self._setting, self._size, self._belief = setting, portfolio, belief
         self._space = setting.space
         self._axes = Axes(setting.space)
-        self._own = GaussianProcess(setting)
+        self._own = GaussianProcess(setting, belief=belief)
         made = [task_of(one, self._space, self._axes) for one in setting.earlier]
         self._tasks = [task for task in made if task is not None]
         if not self._tasks:
@@ -78,6 +85,7 @@ class Transfer:
             )
         self._pool = np.unique(np.vstack([task.best for task in self._tasks]), axis=0)
 
+    @on_one_thread
     def propose(self, known: Known, stream: Stream) -> Proposal:
         """The next of the portfolio, then what the ensemble likes best."""
         if known.issued < self._size:
@@ -140,7 +148,9 @@ class Transfer:
         best = float(predict(columns)[0].min())
         leaders = rows[np.argsort(targets, kind="stable")[:5]]
         point, top = maximise(
-            lambda points: log_ei(*predict(self._axes.embed(points)), best),
+            lambda points: (
+                log_ei(*predict(self._axes.embed(points)), best) + self._believed(known, points)
+            ),
             self._axes,
             known.points[leaders],
             self._allowed,
@@ -156,6 +166,12 @@ class Transfer:
             "note": f"own results weigh {weights[-1]:.2f}, {self._tasks[most].name} {weights[most]:.2f}",
         }
         return Proposal(self._space.decode(point), why)
+
+    def _believed(self, known: Known, points: Floats) -> Floats:
+        """The log of what the acquisition is multiplied by, shape (n,)."""
+        if self._belief is None:
+            return np.zeros(len(points))
+        return self._belief.weight / max(1, len(known.done)) * self._belief.log_density(points)
 
     def _weights(
         self, own: Surrogate, columns: Floats, targets: Floats, generator: Generator
@@ -239,8 +255,16 @@ def _nearness(here: dict[str, float], there: dict[str, float]) -> float:
     return float(np.exp(-2.0 * sum(apart) / len(apart)))
 
 
-def build(setting: Setting, sweeps: list[str], portfolio: int, facts: Any = None) -> Searcher:
+def build(
+    setting: Setting,
+    sweeps: list[str],
+    portfolio: int,
+    facts: Any = None,
+    prior: Mapping[str, Any] | None = None,
+) -> Searcher:
     """The searcher `transfer`; whoever makes the setting reads `sweeps` into its `earlier`."""
     if not setting.earlier:
         raise SpecError(f"transfer: none of the sweeps {list(sweeps)} could be read here")
-    return Learner(setting._replace(facts=dict(facts or {})), Transfer(setting, portfolio))
+    setting = setting._replace(facts=dict(facts or {}))
+    belief = Belief(setting.space, prior) if prior else None
+    return Learner(setting, Transfer(setting, portfolio, belief))

@@ -66,6 +66,9 @@ class TuneGuest:
         SpecError: for what is no Searcher, and for a space that this one cannot search.
     """
 
+    in_turn = True
+    """A resume asks it again where it was asked before, and it draws from the global generators."""
+
     def __init__(
         self,
         searcher: Any,

@@ -45,6 +45,9 @@ class Variants:
         SpaceError: for a point with a key that `param_space` lacks.
     """
 
+    in_turn = True
+    """It answers at once, and lends the global generators."""
+
     def __init__(
         self,
         tune_space: TuneSpace,

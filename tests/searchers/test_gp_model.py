@@ -8,7 +8,8 @@ import pytest
 from raysweep.searchers.gp_acquisition import expected_improvement, log_ei, log_h
 from raysweep.searchers.gp_axes import Axes
 from raysweep.searchers.gp_beliefs import _due, standardised
-from raysweep.searchers.gp_model import Kernel, Surrogate, _Posterior, fit
+from raysweep.searchers.gp_fit import Posterior, fit
+from raysweep.searchers.gp_model import Kernel, Surrogate
 from raysweep.searchers.gp_pareto import improved_volume
 from raysweep.trials.pareto import hypervolume
 from raysweep.trials.space import Space
@@ -24,12 +25,17 @@ def data(n: int = 30) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize("shift", [-1.0, 0.0, 0.7])
-def test_the_gradient_is_that_of_finite_differences(shift: float) -> None:
+@pytest.mark.parametrize("smooth", [False, True])
+@pytest.mark.parametrize("warps", [None, np.array([True, False, False, True])])
+def test_the_gradient_is_that_of_finite_differences(
+    shift: float, smooth: bool, warps: np.ndarray | None
+) -> None:
     columns, targets = data()
-    posterior = _Posterior(columns, OWNER, targets, np.linspace(1, 2, 30), 3)
-    theta = np.array([-0.5, 0.1, 0.4, 0.2, -3.0]) + shift
+    posterior = Posterior(columns, OWNER, targets, np.linspace(1, 2, 30), smooth, warps)
+    theta = np.array([-0.5, 0.1, 0.4, 0.2, -3.0] + [0.3, -0.2, 0.1, 0.5] * (warps is not None))
+    theta += shift
     _, gradient = posterior.loss(theta)
-    steps = 1e-5 * np.eye(5)
+    steps = 1e-5 * np.eye(len(theta))
     numeric = [
         (posterior.loss(theta + step)[0] - posterior.loss(theta - step)[0]) / 2e-5 for step in steps
     ]
