@@ -83,6 +83,12 @@ _GP = {
     "per_second": flag(False),
     "limits": _LIMITS,
     "replicates": flag(False),
+    "warp": flag(False),
+    "noise": Option(
+        "varying, or the metric that holds the standard error of each result",
+        lambda value: isinstance(value, str) and bool(value),
+    ),
+    "budget_ms": number(None, 1.0, 60_000.0),
 }
 
 

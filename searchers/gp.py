@@ -20,7 +20,7 @@ from raysweep.searchers.base import Proposal, Searcher
 from raysweep.searchers.belief import Belief
 from raysweep.searchers.gp_acquisition import confidence, log_ei
 from raysweep.searchers.gp_axes import Axes
-from raysweep.searchers.gp_beliefs import Beliefs, Learning
+from raysweep.searchers.gp_beliefs import MOST, VARYING, Beliefs, Learning, most_within
 from raysweep.searchers.gp_model import Surrogate
 from raysweep.searchers.gp_optimize import Allowed, Value, maximise
 from raysweep.searchers.gp_pareto import base_draws, improved_volume, scalarised
@@ -50,6 +50,10 @@ class GaussianProcess:
         replicates: let a noisy leader be tried again where that promises most.
         belief: where the user expects good configs.
         by_level: learn from results at the scheduler's rungs (`mobster`).
+        warp: stretch numbers where the score changes quickly.
+        noise: the metric with each score's standard error; "varying": noise differs by place and
+            is estimated; None: it is the same everywhere.
+        budget_ms: about how long a fit may take; what it sees is limited accordingly.
     """
 
     def __init__(
@@ -64,6 +68,9 @@ class GaussianProcess:
         replicates: bool = False,
         belief: Belief | None = None,
         by_level: bool = False,
+        warp: bool = False,
+        noise: str | None = None,
+        budget_ms: float | None = None,
     ) -> None:
         self._space, self._acquisition, self._belief = setting.space, acquisition, belief
         self._axes, self._replicates = Axes(setting.space), replicates
@@ -71,7 +78,13 @@ class GaussianProcess:
         self._initial = initial or max(4, min(self._axes.count + 1, 10))
         self._region = self._axes.count > 20 if trust_region is None else trust_region
         self._learning = Learning(
-            self._axes, limits or {}, per_second, by_level and bool(setting.levels)
+            self._axes,
+            limits or {},
+            per_second,
+            by_level and bool(setting.levels),
+            warp,
+            noise,
+            most_within(budget_ms) if budget_ms else MOST,
         )
         self._model = "mobster" if by_level else "gp"
 
@@ -231,4 +244,6 @@ def build(setting: Setting, prior: Mapping[str, Any] | None = None, **options: A
     """The searcher `gp`, `prior` (`prior` is given) or `mobster` (`by_level`)."""
     belief = Belief(setting.space, prior) if prior else None
     method = GaussianProcess(setting, belief=belief, **options)
-    return Learner(setting, method, watch=tuple(options.get("limits") or ()))
+    noise = options.get("noise")
+    errors = () if noise in (None, VARYING) else (noise,)
+    return Learner(setting, method, watch=(*(options.get("limits") or ()), *errors))

@@ -35,6 +35,7 @@ class Axes:
     Attributes:
         count: d.
         owner: the axis of each column of the embedding, shape (D,).
+        plain: which columns hold numbers that are always there, shape (D,).
         words: which axes are unordered choices, shape (d,).
         sizes: how many values each axis has, shape (d,); 0: too many to count.
     """
@@ -49,6 +50,7 @@ class Axes:
         self._values = [_values(domain) for domain in domains]
         self._rules = [_rule(space, name) for name in self._names]
         self.owner = np.repeat(np.arange(self.count), [self._width(j) for j in range(self.count)])
+        self.plain = ~(self.words | self._absent)[self.owner]
 
     def _width(self, axis: int) -> int:
         if self.words[axis]:

@@ -7,6 +7,7 @@ results a process sees the best and an even share of the others, so its cost sta
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -21,6 +22,11 @@ from raysweep.trials.goal import WORST
 
 MOST = 400
 """Results that a process sees at most; its cost grows with their cube."""
+_FIT_MS, _GROWTH = 1_100.0, 2.6
+"""Processor time of a fit to `MOST` results of 5 parameters, and the power by which it grows with
+their number (`python -m benchmarks.suggest`)."""
+VARYING = "varying"
+"""The `noise` that is estimated."""
 _EVERY = 60
 """Results up to which each one leads to a new fit."""
 
@@ -35,6 +41,7 @@ class Beliefs(NamedTuple):
         feasible: a process of 1 for success and 0 for failure; None: nothing has failed.
         limits: of each limited metric its process and the standardised limit.
         seconds: a process of the standardised log of the cost; None: costs do not count.
+        noises: of each objective a process of the log of its noise; None: no such estimate.
     """
 
     rows: Ints
@@ -43,6 +50,7 @@ class Beliefs(NamedTuple):
     feasible: Surrogate | None
     limits: list[tuple[Surrogate, float]]
     seconds: Surrogate | None
+    noises: list[Surrogate | None]
 
 
 class Learning:
@@ -54,14 +62,31 @@ class Learning:
         per_second: whether costs count.
         by_level: whether results at the scheduler's levels are learnt from, with the level as one
             more axis, in the place of each trial's best score.
+        warp: whether numbers are stretched where the score changes quickly (`gp_warp`).
+        noise: the metric that holds the standard error of each score; "varying": the noise is
+            estimated at every place; None: it is the same everywhere.
+        most: results that a process sees at most.
     """
 
     def __init__(
-        self, axes: Axes, limits: Mapping[str, float], per_second: bool, by_level: bool
+        self,
+        axes: Axes,
+        limits: Mapping[str, float],
+        per_second: bool = False,
+        by_level: bool = False,
+        warp: bool = False,
+        noise: str | None = None,
+        most: int = MOST,
     ) -> None:
         self._axes, self._limits = axes, dict(limits)
-        self._per_second, self._by_level = per_second, by_level
+        self._per_second, self._by_level, self._noise, self._most = (
+            per_second,
+            by_level,
+            noise,
+            most,
+        )
         self.owner = np.r_[axes.owner, axes.count] if by_level else axes.owner
+        self._warps = np.r_[axes.plain, [False] * by_level] if warp else None
         self._fitted: tuple[int, Beliefs] | None = None
         self._current: tuple[int, Beliefs] | None = None
 
@@ -95,15 +120,16 @@ class Learning:
     def _learn(self, known: Known, count: int, fitted: Beliefs | None) -> Beliefs:
         """From the first `count` results; the kernels of `fitted`, or new ones."""
         rows, scores, depth = self._results(known, count)
-        chosen = _thinned(scores[:, 0])
+        chosen = _thinned(scores[:, 0], self._most)
         rows, scores, depth = rows[chosen], scores[chosen], depth[chosen]
         columns = self.columns(known.points[rows], depth)
         targets = np.column_stack([standardised(column) for column in scores.T])
-        before = fitted.objectives if fitted else [None] * targets.shape[1]
-        objectives = [
-            self._process(columns, target, like)
-            for target, like in zip(targets.T, before, strict=True)
-        ]
+        objectives, noises = [], []
+        for j, target in enumerate(targets.T):
+            like = (fitted.objectives[j], fitted.noises[j]) if fitted else None
+            process, noise = self._objective(known, rows, columns, target, like)
+            objectives.append(process)
+            noises.append(noise)
         return Beliefs(
             rows,
             objectives,
@@ -111,13 +137,45 @@ class Learning:
             self._feasible(known, rows, columns, fitted.feasible if fitted else None, count),
             self._limited(known, rows, columns),
             self._costly(known, rows, columns),
+            noises,
         )
 
-    def _process(self, columns: Floats, targets: Floats, like: Surrogate | None) -> Surrogate:
+    def _objective(
+        self,
+        known: Known,
+        rows: Ints,
+        columns: Floats,
+        targets: Floats,
+        like: tuple[Surrogate, Surrogate | None] | None,
+    ) -> tuple[Surrogate, Surrogate | None]:
+        """The process of one objective, and that of its noise where it is estimated.
+
+        The estimate is one round of Kersting et al., "Most Likely Heteroscedastic Gaussian Process
+        Regression" (2007), with residuals at points that were left out.
+        """
+        kernel, noise = like if like else (None, None)
+        if self._noise is None:
+            return self._process(columns, targets, kernel), None
+        if self._noise != VARYING:
+            errors = known.values[rows, known.watched.index(self._noise)]
+            return self._process(columns, targets, kernel, _weights(np.log(errors**2))), None
+        if noise is None:
+            means, _ = self._process(columns, targets, None).left_out()
+            noise = fit(columns, self.owner, np.log((targets - means) ** 2 + 1e-6))
+        weights = _weights(noise.predict(columns)[0])
+        return self._process(columns, targets, kernel, weights), noise
+
+    def _process(
+        self,
+        columns: Floats,
+        targets: Floats,
+        like: Surrogate | None,
+        weights: Floats | None = None,
+    ) -> Surrogate:
         """With the kernel of `like`, or one of its own."""
         if like is None:
-            return fit(columns, self.owner, targets)
-        return Surrogate(like.kernel, columns, self.owner, targets)
+            return fit(columns, self.owner, targets, weights, self._warps)
+        return Surrogate(like.kernel, columns, self.owner, targets, weights)
 
     def _results(self, known: Known, count: int) -> tuple[Ints, Floats, Floats]:
         """Rows, scores (o, m) and depths of the first `count` results that have a score."""
@@ -138,7 +196,7 @@ class Learning:
         self, known: Known, rows: Ints, columns: Floats, like: Surrogate | None, count: int
     ) -> Surrogate | None:
         ended = np.array(known.ended[:count], dtype=np.int64)
-        failed = ended[known.fates[ended] == Fate.INFEASIBLE][-MOST // 2 :]
+        failed = ended[known.fates[ended] == Fate.INFEASIBLE][-self._most // 2 :]
         if not len(failed):
             return None
         labels = np.r_[np.ones(len(rows)), np.zeros(len(failed))]
@@ -189,11 +247,27 @@ def _due(count: int) -> int:
     return due
 
 
-def _thinned(scores: Floats) -> Ints:
-    """At most `MOST` of the results: half of these the best, the others evenly over time."""
-    if len(scores) <= MOST:
+def most_within(budget_ms: float) -> int:
+    """To how many results a fit takes about `budget_ms` of one core.
+
+    A count in the place of a clock, so that a replay ends where the first run did.
+    """
+    return max(20, min(MOST, int(MOST * (budget_ms / _FIT_MS) ** (1.0 / _GROWTH))))
+
+
+def _weights(logs: Floats) -> Floats:
+    """Log variances as multiples of the median one, within a factor of a hundred; NaN as 1."""
+    there = np.isfinite(logs)
+    middle = float(np.median(logs[there])) if there.any() else 0.0
+    off = np.where(there, np.clip(logs - middle, -math.log(100.0), math.log(100.0)), 0.0)
+    return np.asarray(np.exp(off))
+
+
+def _thinned(scores: Floats, most: int) -> Ints:
+    """At most `most` of the results: half of these the best, the others evenly over time."""
+    if len(scores) <= most:
         return np.arange(len(scores))
     order = np.argsort(scores, kind="stable")
-    best, others = order[: MOST // 2], np.sort(order[MOST // 2 :])
-    picked = others[np.linspace(0, len(others) - 1, MOST - len(best)).astype(np.int64)]
+    best, others = order[: most // 2], np.sort(order[most // 2 :])
+    picked = others[np.linspace(0, len(others) - 1, most - len(best)).astype(np.int64)]
     return np.sort(np.concatenate([best, picked]))

@@ -36,15 +36,15 @@ def fit(
     owner: np.ndarray,
     targets: Floats,
     weights: Floats | None = None,
-    smooth: bool = False,
     warps: Bools | None = None,
+    smooth: bool = False,
 ) -> Surrogate:
     """The process with the most probable hyperparameters, from two fixed starts.
 
     Args:
         columns, owner, targets, weights: as for `Surrogate`.
-        smooth: with the squared exponential kernel.
         warps: which columns to warp, shape (D,); each the only one of its axis. None: none.
+        smooth: with the squared exponential kernel.
     """
     noise = np.ones(len(targets)) if weights is None else weights
     posterior = Posterior(columns, owner, targets, noise, smooth, warps)

@@ -7,13 +7,17 @@ import pytest
 
 from raysweep.searchers.gp_acquisition import expected_improvement, log_ei, log_h
 from raysweep.searchers.gp_axes import Axes
-from raysweep.searchers.gp_beliefs import _due, standardised
+from raysweep.searchers.gp_beliefs import VARYING, Learning, _due, most_within, standardised
 from raysweep.searchers.gp_fit import Posterior, fit
 from raysweep.searchers.gp_model import Kernel, Surrogate
 from raysweep.searchers.gp_pareto import improved_volume
+from raysweep.searchers.learner import Known
+from raysweep.searchers.setting import Setting
+from raysweep.trials.goal import Goal
 from raysweep.trials.pareto import hypervolume
 from raysweep.trials.space import Space
 from raysweep.trials.streams import Stream
+from raysweep.trials.trial import Outcome, Report, Status, trial_id
 
 OWNER = np.array([0, 1, 1, 2])
 
@@ -144,3 +148,61 @@ def test_fits_are_due_at_fixed_counts() -> None:
     assert due[:61] == list(range(61))
     assert all(_due(at) == at for at in due)
     assert max(count - at for count, at in enumerate(due)) <= 50
+
+
+def test_warping_finds_where_the_function_changes_quickly() -> None:
+    """Next to nothing changes in the left half of the first axis, three waves lie in the right."""
+    generator = Stream(2, "warp").generator()
+    columns = generator.random((40, 2))
+    targets = standardised(np.sin(12.0 * columns[:, 0] ** 5) + 0.2 * columns[:, 1])
+    owner = np.array([0, 1])
+
+    def error(warps: np.ndarray | None) -> float:
+        means, _ = fit(columns, owner, targets, warps=warps).left_out()
+        return float(np.sqrt(np.mean((means - targets) ** 2)))
+
+    assert error(np.array([True, False])) < 0.8 * error(None)
+
+
+def known_of(losses: np.ndarray, xs: np.ndarray, errors: np.ndarray) -> Known:
+    space = Space.from_dict({"x": {"uniform": [0.0, 1.0]}})
+    known = Known(Setting(space, 0, Goal((("loss", "min"),))), watch=("se",))
+    for number, (x, loss, error) in enumerate(zip(xs, losses, errors, strict=True)):
+        trial = trial_id(number)
+        known.suggested(trial, {"x": float(x)})
+        known.tell(Report(trial, 1, 1, {"loss": loss, "se": float(error)}, float(loss)))
+        known.end(trial, Outcome(Status.COMPLETED, 1, float(loss)))
+    return known
+
+
+def noisy_on_the_right() -> tuple[Known, Axes]:
+    generator = Stream(5, "noise").generator()
+    xs = generator.random(60)
+    errors = np.where(xs > 0.5, 0.5, 0.01)
+    losses = np.sin(5 * xs) + errors * generator.standard_normal(60)
+    return known_of(losses, xs, errors), Axes(Space.from_dict({"x": {"uniform": [0.0, 1.0]}}))
+
+
+def test_noise_that_varies_is_found() -> None:
+    known, axes = noisy_on_the_right()
+    noise = Learning(axes, {}, noise=VARYING).beliefs(known).noises[0]
+    assert noise is not None
+    (left, right), _ = noise.predict(np.array([[0.25], [0.75]]))
+    assert right - left > math.log(10.0)
+
+
+def test_reported_standard_errors_weigh_the_results() -> None:
+    known, axes = noisy_on_the_right()
+    weights = Learning(axes, {}, noise="se").beliefs(known).objectives[0].weights
+    noisy = known.points[:, 0] > 0.5
+    assert weights[noisy].min() == pytest.approx(2500.0 * weights[~noisy].max(), rel=1.0)
+    assert len(np.unique(weights.round(9))) == 2
+
+
+def test_a_time_budget_limits_what_is_seen() -> None:
+    assert most_within(60_000.0) == 400
+    assert most_within(100.0) == pytest.approx(159, abs=2)
+    known, axes = noisy_on_the_right()
+    seen = Learning(axes, {}, most=30).beliefs(known).rows
+    assert len(seen) == 30
+    assert int(known.scores.argmin()) in seen
