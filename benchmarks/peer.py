@@ -2,7 +2,8 @@
 
 Started as `python peer.py NAME`; imports the standard library and the peer, nothing of raysweep.
 In: `{"space": [...], "seed": 0, "trials": 100}`, with `"known": [[config, loss], ...]` where the
-peer shall begin with results (Optuna, HyperOpt), then `{"tell": loss}` (null: failed) after each
+peer shall begin with results (Optuna, HyperOpt) and `"objectives": 2` where each loss is a list of
+as many (Optuna, Ax), then `{"tell": loss}` (null: failed) after each
 config. Out: `{"config": {...}, "cpu_s": ...}` for each. A parameter is `{"name", "kind": float |
 int | choice | ordinal, "low", "high", "log", "options", "when": {parent: [values]}}`. A peer that
 knows conditions is given them; any other searches all parameters at once, and what is inactive
@@ -54,7 +55,7 @@ def cleaned(space, flat):
 
 
 class Optuna:
-    def __init__(self, space, seed, trials, kind):
+    def __init__(self, space, seed, trials, kind, objectives=1):
         import optuna
 
         optuna.logging.set_verbosity(40)
@@ -67,8 +68,9 @@ class Optuna:
             ),
             "gp": optuna.samplers.GPSampler,
             "cmaes": optuna.samplers.CmaEsSampler,
+            "nsga2": optuna.samplers.NSGAIISampler,
         }[kind](seed=seed)
-        self.study = optuna.create_study(sampler=made)
+        self.study = optuna.create_study(sampler=made, directions=["minimize"] * objectives)
 
     def learn(self, known):
         laws = {}
@@ -169,7 +171,7 @@ class HyperOpt:
 
 
 class Ax:
-    def __init__(self, space, seed, trials, kind):
+    def __init__(self, space, seed, trials, kind, objectives=1):
         import torch
 
         torch.set_num_threads(1)
@@ -196,7 +198,8 @@ class Ax:
                 )
             )
         self.client.configure_experiment(parameters=written)
-        self.client.configure_optimization(objective="-loss")
+        self.names = [f"loss{i}" for i in range(objectives)]
+        self.client.configure_optimization(objective=", ".join(f"-{n}" for n in self.names))
 
     def ask(self):
         ((self.index, given),) = self.client.get_next_trials(max_trials=1).items()
@@ -212,7 +215,9 @@ class Ax:
         if loss is None:
             self.client.mark_trial_failed(trial_index=self.index)
         else:
-            self.client.complete_trial(trial_index=self.index, raw_data={"loss": loss})
+            losses = loss if isinstance(loss, list) else [loss]
+            data = dict(zip(self.names, losses, strict=True))
+            self.client.complete_trial(trial_index=self.index, raw_data=data)
 
 
 class Smac:
@@ -298,7 +303,7 @@ class Hebo:
 PEERS = {
     "optuna-random": (Optuna, "random"), "optuna-tpe": (Optuna, "tpe"),
     "optuna-mtpe": (Optuna, "mtpe"), "optuna-gp": (Optuna, "gp"),
-    "optuna-cmaes": (Optuna, "cmaes"), "hyperopt": (HyperOpt, ""), "ax": (Ax, ""),
+    "optuna-cmaes": (Optuna, "cmaes"), "optuna-nsga2": (Optuna, "nsga2"), "hyperopt": (HyperOpt, ""), "ax": (Ax, ""),
     "smac": (Smac, "rf"), "smac-gp": (Smac, "gp"), "hebo": (Hebo, ""),
 }  # fmt: skip
 
@@ -312,7 +317,8 @@ def serve(name):
         message = json.loads(line)
         start = time.process_time()
         if "space" in message:
-            peer = make(message["space"], message["seed"], message["trials"], kind)
+            more = {"objectives": message["objectives"]} if "objectives" in message else {}
+            peer = make(message["space"], message["seed"], message["trials"], kind, **more)
             if "known" in message:
                 peer.learn(message["known"])
         else:

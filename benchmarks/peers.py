@@ -23,7 +23,7 @@ ENVIRONMENTS = ROOT / ".peers"
 REQUIREMENTS = Path(__file__).parent / "peers_txt"
 PEERS = {
     "random": "optuna", "optuna-random": "optuna", "optuna-tpe": "optuna", "optuna-mtpe": "optuna",
-    "optuna-gp": "optuna", "optuna-cmaes": "optuna", "hyperopt": "optuna", "ax": "ax",
+    "optuna-gp": "optuna", "optuna-cmaes": "optuna", "optuna-nsga2": "optuna", "hyperopt": "optuna", "ax": "ax",
     "smac": "smac", "smac-gp": "smac", "hebo": "hebo",
 }  # fmt: skip
 """Each peer and its environment."""
@@ -45,6 +45,7 @@ class Peer:
         name: a key of `PEERS`.
         space, seed, trials: what it is told.
         known: configs and losses to begin with; Optuna's and HyperOpt's only.
+        objectives: how many losses each config has; more than one: Optuna's and Ax's only.
 
     Raises:
         FileNotFoundError: its environment has not been made.
@@ -57,6 +58,7 @@ class Peer:
         seed: int,
         trials: int,
         known: Sequence[tuple[dict[str, Any], float]] = (),
+        objectives: int = 1,
     ) -> None:
         python = ENVIRONMENTS / PEERS[name] / "bin" / "python"
         if not python.exists():
@@ -71,9 +73,13 @@ class Peer:
         self._first: dict[str, Any] = {"space": described(space), "seed": seed, "trials": trials}
         if known:
             self._first["known"] = list(known)
+        if objectives > 1:
+            self._first["objectives"] = objectives
 
-    def ask(self, last: float | None = None) -> Answer:
+    def ask(self, last: float | Sequence[float] | None = None) -> Answer:
         """The next config, after the loss of the last one (NaN: it failed; None: there is none).
+
+        With several objectives the losses of the last one.
 
         Raises:
             RuntimeError: the peer has died, with the end of what it said.

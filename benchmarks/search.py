@@ -32,7 +32,8 @@ from raysweep.trials.streams import Stream
 from raysweep.trials.trial import Outcome, Report, Status, trial_id
 
 GOAL = Goal((("loss", "min"),))
-WORK = Path(__file__).resolve().parent.parent / ".bench" / "search"
+ROOT = Path(__file__).resolve().parent.parent
+WORK = ROOT / ".bench" / "search"
 
 
 class Cell(NamedTuple):
@@ -100,7 +101,7 @@ def _table(rows: list[tuple[int, float, float, float]]) -> Table:
 
 def cells(options: argparse.Namespace) -> Iterator[Cell]:
     """All runs in their order: problem by problem, seed by seed, the methods in turn."""
-    fewer, shorter = _pairs(options.seeds_of), _pairs(options.trials_of)
+    fewer, shorter = pairs(options.seeds_of), pairs(options.trials_of)
     for seed in range(options.seeds):
         for name in options.problems:
             for method in options.methods:
@@ -108,7 +109,7 @@ def cells(options: argparse.Namespace) -> Iterator[Cell]:
                     yield Cell(method, name, seed, shorter.get(method, options.trials))
 
 
-def _pairs(text: str) -> dict[str, int]:
+def pairs(text: str) -> dict[str, int]:
     """`ax=1,hebo=2` by name."""
     return {name: int(count) for name, count in (p.split("=") for p in text.split(",") if p)}
 
