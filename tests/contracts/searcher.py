@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from hypothesis import HealthCheck, given, settings
 
 import raysweep
 from raysweep.searchers.base import Proposal, Searcher
@@ -19,6 +20,7 @@ from raysweep.trials.goal import WORST, Goal
 from raysweep.trials.space import Space
 from raysweep.trials.streams import Stream
 from raysweep.trials.trial import Outcome, Report, Status, trial_id
+from tests.contracts.spaces import spaces
 
 SPACES: dict[str, tuple[dict[str, Any], list[str]]] = {
     "continuous": ({"lr": {"loguniform": [1e-4, 1e-1]}, "drop": {"uniform": [0, 0.9]}}, []),
@@ -59,6 +61,8 @@ def space_named(name: str) -> Space:
 
 
 GOAL = Goal((("loss", "min"),))
+OWN_CLASSES = [HealthCheck.differing_executors, HealthCheck.too_slow]
+"""One property, checked in the class of every searcher."""
 
 
 def ask(searcher: Searcher, seed: int, number: int) -> dict[str, Any]:
@@ -132,6 +136,26 @@ class SearcherContract:
         for config in self.live(self.make(space, 3), 3, range(18), []):
             space.check(config)
             assert json.loads(json.dumps(config)) == config
+
+    @settings(max_examples=4, deadline=None, derandomize=True, suppress_health_check=OWN_CLASSES)
+    @given(written=spaces())
+    def test_no_config_leaves_a_space_or_its_constraints(
+        self, written: tuple[dict[str, Any], list[str]]
+    ) -> None:
+        self._stays_inside(written, trials=9)
+
+    @pytest.mark.slow
+    @settings(max_examples=100, deadline=None, suppress_health_check=OWN_CLASSES)
+    @given(written=spaces())
+    def test_no_config_leaves_any_of_many_spaces(
+        self, written: tuple[dict[str, Any], list[str]]
+    ) -> None:
+        self._stays_inside(written, trials=14)
+
+    def _stays_inside(self, written: tuple[dict[str, Any], list[str]], trials: int) -> None:
+        space = Space.from_dict(*written)
+        for config in self.live(self.make(space, 4), 4, range(trials), []):
+            space.check(config)
 
     @pytest.mark.parametrize("kind", SPACES)
     def test_asking_again_for_the_same_trial_gives_the_same_config(self, kind: str) -> None:

@@ -12,6 +12,7 @@ import pytest
 from raysweep.searchers.base import Proposal
 from raysweep.searchers.catalog import SEARCHERS, build_searcher
 from raysweep.searchers.setting import Setting
+from raysweep.trials.clock import SystemClock
 from raysweep.trials.goal import WORST, Goal
 from raysweep.trials.space import Space
 from raysweep.trials.streams import Stream
@@ -104,7 +105,7 @@ def test_the_process_finds_branins_minimum(seed: int) -> None:
     assert min(score for _, score in search("gp", PLANE, branin, 35, seed)) < 0.397887 + 0.05
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "auto"])
 def test_half_of_the_trials_fail(name: str) -> None:
     """NaN wherever y is above 7: the searcher goes on and learns to stay below."""
     space = Space.from_dict({"lr": {"uniform": [0.0, 1.0]}, "y": {"uniform": [0.0, 15.0]}})
@@ -137,7 +138,7 @@ def test_hundreds_of_pending_trials_are_spread(name: str) -> None:
     assert points.std(axis=0).max() > 0.05
 
 
-@pytest.mark.parametrize("name", ["gp", "tpe", "nsga2", "auto"])
+@pytest.mark.parametrize("name", ["gp", "tpe", "nsga2"])
 def test_several_metrics_spread_over_the_front(name: str) -> None:
     """f = (x², (x − 1)²) + y: every x in [0, 1] with y = 0 is on the front."""
     goal = Goal((("a", "min"), ("b", "min")))
@@ -220,20 +221,36 @@ def test_every_proposal_says_why() -> None:
     assert json.dumps(answer.why)
 
 
-@pytest.mark.parametrize(("count", "limit_ms"), [(1_000, 10.0)])
-def test_a_thousand_pending_trials_do_not_slow_tpe_down(count: int, limit_ms: float) -> None:
-    from raysweep.trials.clock import SystemClock
+@pytest.mark.parametrize(
+    ("name", "pending", "limit"),
+    [
+        ("tpe", 1_000, 8.0),
+        ("auto", 1_000, 8.0),
+        *(pytest.param(name, 10_000, 25.0, marks=pytest.mark.slow) for name in NAMES),
+    ],
+)
+def test_pending_trials_do_not_slow_a_searcher_down(name: str, pending: int, limit: float) -> None:
+    """An ask with many trials pending costs at most `limit` times one with 64, or 5 ms."""
+    space = space_named("continuous")
+    searcher = build_searcher(name, OPTIONS.get(name, {}), Setting(space, 0, GOAL))
+    clock = SystemClock()
 
-    searcher = build_searcher("tpe", {}, Setting(space_named("continuous"), 0, GOAL))
-    for number in range(count):
-        config = ask(searcher, 0, number) if number < 20 else {"lr": 1e-3, "drop": number / 2e3}
+    def ask_s(number: int) -> float:
+        spent = []
+        for more in range(5):
+            start = clock.now()
+            ask(searcher, 0, number + more)
+            spent.append(clock.now() - start)
+        return min(spent)
+
+    few_s = 0.0
+    for number in range(pending):
+        if number == 64 + 20:
+            few_s = ask_s(10**6)
+        lr = 1e-4 * 1e3 ** ((number % 97) / 97)
+        config = ask(searcher, 0, number) if number < 20 else {"lr": lr, "drop": number / 2e4}
         searcher.suggested(trial_id(number), config)
         if number < 20:
             searcher.tell(Report(trial_id(number), 1, 1, {}, config["drop"]))
             searcher.end(trial_id(number), Outcome(Status.COMPLETED, 1, config["drop"]))
-    clock, spent = SystemClock(), []
-    for number in range(count, count + 10):
-        start = clock.now()
-        ask(searcher, 0, number)
-        spent.append(clock.now() - start)
-    assert min(spent) * 1e3 < limit_ms
+    assert ask_s(10**6 + 5) < max(limit * few_s, 5e-3)
