@@ -53,9 +53,12 @@ def best(
     path: SweepArgument,
     as_json: Json = False,
     top: Annotated[int, typer.Option(min=1, metavar="K", help="Show the K best trials.")] = 1,
+    front: Annotated[
+        bool, typer.Option("--front", help="Show the trials that no other beats in all metrics.")
+    ] = False,
 ) -> None:
     """The best configuration that a sweep has found."""
-    from raysweep.orchestrator.cli_tables import best_table
+    from raysweep.orchestrator.cli_tables import best_table, front_table
     from raysweep.orchestrator.trial_rows import best_rows
     from raysweep.results.read import read
     from raysweep.trials.errors import RaysweepError
@@ -70,7 +73,10 @@ def best(
     rows = best_rows(results, top)
     if as_json:
         facts = {"name": results.manifest.get("name"), "path": str(results.path), **found._asdict()}
-        print_json({**facts, "metric": metric, **({"top": rows} if top > 1 else {})})
+        more = {"front": [one._asdict() for one in results.front()]} if front else {}
+        print_json({**facts, "metric": metric, **({"top": rows} if top > 1 else {}), **more})
+    elif front:
+        stdout().print(front_table(results.front(), list(results.manifest["metrics"])))
     else:
         stdout().print(best_table(results, found, rows))
 

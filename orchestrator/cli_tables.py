@@ -12,6 +12,7 @@ from raysweep.orchestrator.wording import config_line, dotted, duration, number,
 
 if TYPE_CHECKING:
     from raysweep.orchestrator.story import Story
+    from raysweep.results.front import OnFront
     from raysweep.results.read import Best, Results
 
 _NO_VALUE = "·"
@@ -92,6 +93,17 @@ def _top(rows: list[dict[str, Any]], metric: str) -> Table:
             str(place), row["trial_id"], number(row["value"]), f"{row['step']:,}",
             config_line(row["config"]),
         )  # fmt: skip
+    return table
+
+
+def front_table(found: list[OnFront], metrics: list[str]) -> Table:
+    """The Pareto front for people, the best by the first metric first."""
+    table = Table(box=None, padding=(0, 3, 0, 0), header_style="dim")
+    for title in ("trial", *metrics, "step", "config"):
+        table.add_column(title, overflow="fold")
+    for one in found:
+        values = [number(one.metrics[name]) for name in metrics]
+        table.add_row(one.trial_id, *values, f"{one.step:,}", config_line(one.config))
     return table
 
 

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from raysweep.orchestrator.panel import error_file
 from raysweep.orchestrator.wording import counted, dotted, duration, number, printable
+from raysweep.searchers.coverage import share_covered
 from raysweep.trials.events import Closed
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 _RESUMABLE = frozenset({3, 75})
 _MOST_ERRORS = 5
+_CONFIDENCE = 0.95
 
 
 def summary(results: Results, closed: Closed) -> RenderableType:
@@ -27,6 +29,7 @@ def summary(results: Results, closed: Closed) -> RenderableType:
     parts: list[RenderableType] = [Text(), _headline(status, closed)]
     parts += _errors(results)
     parts.append(_best(best, metric) if best else Text(f"nobody reported a finite {metric}"))
+    parts += _front(results) + _coverage(results, status)
     parts.append(_files(results.path))
     parts.append(_next(status, closed, best))
     return Group(*parts)
@@ -79,6 +82,32 @@ def _best(best: Best, metric: str) -> Table:
     for name, value in best.config.items():
         grid.add_row("", f"{dotted(name)}: {number(value)}")
     return grid
+
+
+def _front(results: Results) -> list[RenderableType]:
+    """With several metrics: how many trials no other beats in all of them."""
+    if len(results.manifest["metrics"]) < 2:
+        return []
+    names = ", ".join(results.manifest["metrics"])
+    found = counted(len(results.front()), "trial")
+    return [Text(f"front {found} by {names}: raysweep best {results.path} --front")]
+
+
+def _coverage(results: Results, status: dict[str, Any]) -> list[RenderableType]:
+    """What independent draws guarantee, where the searcher made such."""
+    searcher = results.manifest.get("spec", {}).get("searcher", {})
+    name = searcher.get("name") if isinstance(searcher, dict) else searcher
+    trials = sum(n for word, n in status["trials"].items() if word in ("COMPLETED", "STOPPED"))
+    if name != "random" or not trials:
+        return []
+    share = share_covered(trials, _CONFIDENCE)
+    return [
+        Text(
+            f"with {_CONFIDENCE:.0%} confidence one of the {trials:,} configs drawn is among the "
+            f"best {share:.2%} of the space",
+            style="dim",
+        )
+    ]
 
 
 def _files(path: Path) -> Table:

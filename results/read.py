@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from raysweep.results import image, layout
 from raysweep.results.codec import Record
 from raysweep.results.fold import Fold
+from raysweep.results.front import OnFront, front_of
 from raysweep.results.image import Image
 from raysweep.results.live import by_trial_and_step, caps, live
 from raysweep.results.parts import dataset, report_schema, unify
@@ -155,6 +156,10 @@ class Results:
             row["best_step"],
             row["best_value"],
         )
+
+    def front(self) -> list[OnFront]:
+        """The trials that no other beats in all metrics of the goal; see `results.front`."""
+        return front_of(self)
 
     def curves(self, metric: str | None = None) -> pd.DataFrame:
         """A metric by step (index) and trial (columns); the goal's first metric if not named.

@@ -33,6 +33,20 @@ def confidence_of(p: float, trials: int) -> float:
     return -math.expm1(trials * math.log1p(-p))
 
 
+def share_covered(trials: int, confidence: float = 0.95) -> float:
+    """The share p of the space such that one of `trials` random trials is among its best p.
+
+    That holds with probability `confidence`; without any trial p is 1.
+
+    Raises:
+        SpecError: the probability is not between 0 and 1, or there are fewer than 0 trials.
+    """
+    _check(confidence=confidence)
+    if trials < 0:
+        raise SpecError(f"trials is {trials}; it must be 0 or more")
+    return -math.expm1(math.log1p(-confidence) / trials) if trials else 1.0
+
+
 def _check(**shares: float) -> None:
     for name, share in shares.items():
         if not 0.0 < share < 1.0:

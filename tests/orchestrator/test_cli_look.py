@@ -91,6 +91,15 @@ def test_an_empty_folder_has_no_sweeps(tmp_path: Path) -> None:
     assert "raysweep run" in said("ls", tmp_path / "nowhere")
 
 
+def test_the_front_of_several_metrics_is_shown(tmp_path: Path) -> None:
+    path = simulated_sweep(tmp_path, metric=None, mode=None, metrics={"loss": "min", "size": "max"})
+    front = told("best", path, "--front")["front"]
+    assert [one["trial_id"] for one in front] == [one.trial_id for one in read(path).front()]
+    shown = said("best", path, "--front")
+    assert all(one["trial_id"] in shown for one in front)
+    assert "size" in shown.splitlines()[0]
+
+
 def test_trials_come_best_first_and_those_without_a_value_last(sweep: Path) -> None:
     rows = told("trials", sweep)
     values = [row["best_value"] for row in rows]

@@ -172,6 +172,24 @@ def test_the_summary_ends_with_files_that_exist_and_three_commands(tmp_path: Pat
     assert f"raysweep resume {path} --set budget.trials=40" in shown
 
 
+def test_the_summary_of_several_metrics_names_the_front(tmp_path: Path) -> None:
+    path = simulated_sweep(tmp_path, metric=None, mode=None, metrics={"loss": "min", "size": "max"})
+    shown = text(summary(read(path), Closed(15.0, "all done", 0)), width=300)
+    found = len(read(path).front())
+    assert f"front {found} trial" in shown
+    assert f"by loss, size: raysweep best {path} --front" in shown
+
+
+def test_the_summary_of_random_draws_says_what_they_guarantee(tmp_path: Path) -> None:
+    """1 − 0.05^(1/20) of the space, 13.91 %, for twenty draws."""
+    fifo = {"name": "fifo", "max_t": 3}
+    path = simulated_sweep(tmp_path, searcher="random", scheduler=fifo)
+    shown = text(summary(read(path), Closed(15.0, "all done", 0)), width=300)
+    assert "with 95% confidence one of the 20 configs drawn is among the best 13.91%" in shown
+    sobol = simulated_sweep(tmp_path / "sobol", searcher="sobol", scheduler=fifo)
+    assert "confidence" not in text(summary(read(sobol), Closed(15.0, "all done", 0)), width=300)
+
+
 def _status(**budget: tuple[float, float]) -> dict[str, Any]:
     limits = {name: {"used": used, "limit": limit} for name, (used, limit) in budget.items()}
     return {"path": "p", "budget": limits}
