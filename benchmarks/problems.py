@@ -6,6 +6,7 @@
 | `lcreal:DATASET` | the nearest of 2,000 configs that were really trained | LCBench, arXiv 2006.13799 |
 | `grid:BENCH/DATASET` | a full grid trained with several seeds: one of them is observed, their mean scores | HPOBench, FCNet, NAS-Bench-201 |
 | `bbob:FUNCTION/DIMS` | a synthetic function at its first instance, coded here | COCO, arXiv 1903.06396 |
+| `coco:SUITE/NUMBER/DIMS` | COCO's own code of a function, `bbob` or `bbob-mixint` | coco-experiment |
 
 The data are read from `../shared/bench/data` beside the project, or from where `--data` says; they
 are not part of it. Losses are to be minimised; FCNet's, which span twelve decades, and bbob's are
@@ -23,6 +24,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from benchmarks.coco import load as load_coco
 from benchmarks.recorded import DATA
 from benchmarks.synthetic import FUNCTIONS, median_of
 from raysweep.trials.space import Space
@@ -42,6 +44,12 @@ SUITES = {
         "lcreal:vehicle", "lcreal:jannis", "lcreal:Fashion-MNIST",
         "grid:hpobench/vehicle", "grid:hpolib/naval_propulsion", "grid:nasbench201/cifar10",
         "bbob:rosenbrock/5", "bbob:rastrigin/5", "bbob:ellipsoid/10",
+    ),
+    "coco": tuple(
+        f"coco:{suite}/{number}/{dims}"
+        for suite in ("bbob", "bbob-mixint")
+        for number in (1, 3, 8, 13, 15, 21)
+        for dims in (5, 10)
     ),
 }  # fmt: skip
 
@@ -273,6 +281,17 @@ def _bbob(name: str, rest: str, data: Path) -> Problem:
     return Problem(name, space, -2.0, median_of(shape, int(dims)), evaluate)
 
 
+def _coco(name: str, rest: str, data: Path) -> Problem:
+    suite, number, dims = rest.split("/")
+    space, value, median = load_coco(suite, int(number), int(dims))
+
+    def evaluate(config: Config, stream: Stream) -> Seen:
+        loss = value(config)
+        return Seen(loss, loss, 1.0)
+
+    return Problem(name, space, -2.0, median, evaluate)
+
+
 _KINDS: dict[str, Callable[[str, str, Path], Problem]] = {
-    "yahpo": _yahpo, "lcreal": _lcreal, "grid": _grid, "bbob": _bbob,
+    "yahpo": _yahpo, "lcreal": _lcreal, "grid": _grid, "bbob": _bbob, "coco": _coco,
 }  # fmt: skip

@@ -70,3 +70,14 @@ def test_every_problem_can_be_evaluated(name: str) -> None:
     regrets = [on.regret(on.evaluate(on.space.sample(stream), stream).loss) for _ in range(40)]
     assert np.nanmin(regrets) > -0.2
     assert 0.3 < np.nanmedian(regrets) < 3.0
+
+
+@pytest.mark.parametrize("name", ["coco:bbob/8/5", "coco:bbob-mixint/3/5"])
+def test_coco_s_functions_have_a_scale_on_which_random_is_one(name: str) -> None:
+    on = problem(name)
+    stream = Stream(1, "coco")
+    regrets = [on.regret(on.evaluate(on.space.sample(stream), stream).loss) for _ in range(200)]
+    assert np.median(regrets) == pytest.approx(1.0, abs=0.1)
+    assert min(regrets) > 0.0
+    whole = sum(isinstance(on.space.sample(stream)[dim], int) for dim in on.space.dims)
+    assert whole == (4 if "mixint" in name else 0)
