@@ -17,7 +17,7 @@ from raysweep.searchers.gp_axes import Axes
 from raysweep.searchers.history import Floats, Ints
 from raysweep.searchers.learner import Design, Known, Learner
 from raysweep.searchers.setting import Setting
-from raysweep.trials.pareto import crowding, fronts
+from raysweep.trials.pareto import by_front
 from raysweep.trials.streams import Generator, Stream
 
 _ETA = 15.0
@@ -153,14 +153,8 @@ class Sorting:
 
     def _survivors(self, known: Known, size: int) -> tuple[Ints, Floats]:
         """The rows that the algorithm would have kept, and their place, lower is better."""
-        rows = known.done[-20 * size :]  # older ones were bettered or are crowded out
-        objectives = known.objectives[rows]
-        ranks = fronts(objectives)
-        apart = np.zeros(len(rows))
-        for rank in range(int(ranks.max()) + 1):
-            apart[ranks == rank] = crowding(objectives[ranks == rank])
-        order = np.lexsort((-apart, ranks))[:size]
-        return rows[order], np.arange(len(order), dtype=np.float64)
+        order = by_front(known.objectives[known.done], 20 * size)[:size]
+        return known.done[order], np.arange(len(order), dtype=np.float64)
 
     def _winner(self, rows: Ints, fitness: Floats, generator: Generator) -> int:
         pair = generator.integers(0, len(rows), 2)

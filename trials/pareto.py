@@ -6,67 +6,107 @@ better. The reference point of a hypervolume is worse than every point that is t
 
 from __future__ import annotations
 
+from bisect import bisect_right
+
 import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 
 
-def fronts(objectives: Floats) -> npt.NDArray[np.int64]:
+def fronts(objectives: Floats) -> Ints:
     """The rank of each point, shape (n,): 0 if nothing dominates it, and so on behind these.
 
-    Deb et al., "A fast and elitist multiobjective genetic algorithm: NSGA-II" (2002), III.A.
+    Deb et al., "A fast and elitist multiobjective genetic algorithm: NSGA-II" (2002), III.A; for
+    two objectives in O(n log n) as in Jensen, "Reducing the run-time complexity of multiobjective
+    EAs" (2003), II.
     """
+    if objectives.shape[1] == 2:
+        return _fronts_of_two(objectives)
     n = len(objectives)
-    ranks = np.full(n, -1, dtype=np.int64)
-    if n == 0:
-        return ranks
-    no_worse = (objectives[:, None, :] <= objectives[None, :, :]).all(-1)
-    better = (objectives[:, None, :] < objectives[None, :, :]).any(-1)
-    dominates = np.asarray(no_worse & better)
+    no_worse = np.ones((n, n), dtype=bool)
+    for column in objectives.T:
+        no_worse &= column[:, None] <= column[None, :]
+    dominates = no_worse & ~no_worse.T
     above = dominates.sum(0)
+    ranks = np.full(n, -1, dtype=np.int64)
     rank = 0
     while (ranks < 0).any():
-        front = (above == 0) & (ranks < 0)
-        ranks[front] = rank
-        above = above - dominates[front].sum(0)
+        now = (above == 0) & (ranks < 0)
+        ranks[now] = rank
+        above = above - dominates[now].sum(0)
         rank += 1
     return ranks
 
 
+def _fronts_of_two(objectives: Floats) -> Ints:
+    order = np.lexsort((objectives[:, 1], objectives[:, 0]))
+    lowest: list[float] = []  # the least second objective on each front so far, ascending
+    ranks: list[int] = []
+    last: tuple[float, float] | None = None
+    for first, second in objectives[order].tolist():
+        if (first, second) != last:  # equal points share a front
+            rank = bisect_right(lowest, second)
+            lowest[rank : rank + 1] = [second]
+            last = (first, second)
+        ranks.append(rank)
+    placed = np.empty(len(order), dtype=np.int64)
+    placed[order] = ranks
+    return placed
+
+
 def front(objectives: Floats) -> npt.NDArray[np.bool_]:
     """Which points nothing dominates, shape (n,)."""
-    if objectives.shape[1] == 2:
-        order = np.lexsort((objectives[:, 1], objectives[:, 0]))
-        chosen = np.zeros(len(objectives), dtype=bool)
-        lowest, last = np.inf, None
-        for row in order:
-            point = tuple(objectives[row])
-            if point[1] < lowest or point == last:
-                chosen[row], lowest, last = True, point[1], point
-        return chosen
-    return np.array([not _dominated(point, objectives) for point in objectives], dtype=bool)
+    rows = np.argsort(objectives.sum(axis=1), kind="stable")  # the best first, to drop many early
+    place = 0
+    while place < len(rows):
+        left, point = objectives[rows], objectives[rows[place]]
+        kept = (left < point).any(1) | (left == point).all(1)
+        place = int(kept[: place + 1].sum())
+        rows = rows[kept]
+    chosen = np.zeros(len(objectives), dtype=bool)
+    chosen[rows] = True
+    return chosen
 
 
-def _dominated(point: Floats, others: Floats) -> bool:
-    return bool(((others <= point).all(1) & (others < point).any(1)).any())
-
-
-def crowding(objectives: Floats) -> Floats:
+def crowding(objectives: Floats, ranks: Ints | None = None) -> Floats:
     """How far apart each point's neighbours on its front are, shape (n,); infinite at the ends.
 
-    For points of one front; Deb et al. (2002), III.B.
+    Deb et al. (2002), III.B.
+
+    Args:
+        objectives: shape (n, m).
+        ranks: the front of each, shape (n,); None: all are on one.
     """
     n, m = objectives.shape
+    ranks = np.zeros(n, dtype=np.int64) if ranks is None else ranks
     distance = np.zeros(n)
-    for j in range(m):
-        order = np.argsort(objectives[:, j], kind="stable")
-        column = objectives[order, j]
-        spread = column[-1] - column[0]
-        distance[order[[0, -1]]] = np.inf
-        if n > 2 and spread > 0:
-            distance[order[1:-1]] += (column[2:] - column[:-2]) / spread
+    for j in range(m if n else 0):
+        order = np.lexsort((objectives[:, j], ranks))
+        column, rank = objectives[order, j], ranks[order]
+        starts = np.flatnonzero(np.diff(rank, prepend=-1))
+        ends = np.append(starts[1:], n) - 1
+        distance[order[starts]] = distance[order[ends]] = np.inf
+        spread = np.repeat(column[ends] - column[starts], ends - starts + 1)
+        inner = np.flatnonzero(spread > 0)
+        inner = np.setdiff1d(inner, np.concatenate([starts, ends]), assume_unique=True)
+        distance[order[inner]] += (column[inner + 1] - column[inner - 1]) / spread[inner]
     return distance
+
+
+def by_front(objectives: Floats, newest: int) -> Ints:
+    """Rows front by front, on each the least crowded first.
+
+    Args:
+        objectives: shape (n, m), in the order in which they came.
+        newest: how many of the last are looked at; of those before, only who is on the front.
+    """
+    rows = np.arange(len(objectives))
+    if len(rows) > newest:
+        rows = rows[front(objectives) | (rows >= len(rows) - newest)]
+    ranks = fronts(objectives[rows])
+    return np.asarray(rows[np.lexsort((-crowding(objectives[rows], ranks), ranks))])
 
 
 def hypervolume(objectives: Floats, reference: Floats) -> float:

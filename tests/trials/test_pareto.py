@@ -2,11 +2,18 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from raysweep.trials.pareto import contributions, crowding, front, fronts, hypervolume
+from raysweep.trials.pareto import (
+    by_front,
+    contributions,
+    crowding,
+    front,
+    fronts,
+    hypervolume,
+)
 
 POINTS = arrays(
     np.float64,
@@ -47,3 +54,38 @@ def test_crowding_by_hand() -> None:
     """Neighbours' distance by objective, of the spread: (3 − 0)/4 + (4 − 1)/4 and so on."""
     points = np.array([[0.0, 4.0], [1.0, 2.0], [3.0, 1.0], [4.0, 0.0]])
     assert crowding(points).tolist() == [np.inf, 1.5, 1.25, np.inf]
+
+
+@settings(max_examples=40)
+@given(POINTS)
+def test_crowding_of_many_fronts_is_that_of_each_by_itself(points: np.ndarray) -> None:
+    ranks = fronts(points)
+    apart = crowding(points, ranks)
+    for rank in range(int(ranks.max()) + 1):
+        assert apart[ranks == rank].tolist() == crowding(points[ranks == rank]).tolist()
+
+
+@settings(max_examples=40)
+@given(POINTS, st.integers(1, 12))
+def test_old_points_are_sorted_only_if_nothing_dominates_them(
+    points: np.ndarray, newest: int
+) -> None:
+    rows = by_front(points, newest)
+    ranks = fronts(points)
+    old = np.arange(len(points)) < len(points) - newest
+    assert sorted(rows) == np.flatnonzero(~old | (ranks == 0)).tolist()
+    kept = np.sort(rows)
+    among = fronts(points[kept])
+    place = list(zip(among, -crowding(points[kept], among), strict=True))
+    assert [place[kept.tolist().index(row)] for row in rows] == sorted(place)
+
+
+def test_what_is_missing_can_still_be_on_a_front() -> None:
+    points = np.array([[0.0, np.inf], [1.0, 1.0], [2.0, 2.0], [np.inf, np.inf]])
+    assert fronts(points).tolist() == [0, 0, 1, 2]
+    assert front(points).tolist() == [True, True, False, False]
+
+
+@pytest.mark.parametrize("m", [2, 3])
+def test_no_points_have_no_fronts(m: int) -> None:
+    assert fronts(np.empty((0, m))).tolist() == by_front(np.empty((0, m)), 5).tolist() == []
