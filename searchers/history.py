@@ -63,6 +63,8 @@ class History:
         """Row and level of each result at a level, in the order in which they came."""
         self._live: dict[TrialId, int] = {}
         self._seen: set[bytes] = set()
+        self._ranked: Ints = np.empty(0, dtype=np.int64)
+        self._finished = 0
         self._reserve(64)
 
     def __len__(self) -> int:
@@ -119,8 +121,20 @@ class History:
     @property
     def done(self) -> Ints:
         """The rows that ended with a score, in the order in which they ended."""
-        rows = np.array(self.ended, dtype=np.int64)
-        return rows[self._fates[rows] == Fate.DONE] if len(rows) else rows
+        return self._done[: self._finished]
+
+    @property
+    def ranked(self) -> Ints:
+        """The rows of `done`, the best score first; of equal ones, the first to end."""
+        if len(self._ranked) != self._finished:
+            done, behind = self.done, self._finished - len(self._ranked)
+            if behind == 1:  # what a sort would give, without sorting all again
+                row = done[-1]
+                place = self.scores[self._ranked].searchsorted(self._scores[row], side="right")
+                self._ranked = np.concatenate([self._ranked[:place], [row], self._ranked[place:]])
+            else:
+                self._ranked = done[np.argsort(self.scores[done], kind="stable")]
+        return self._ranked
 
     @property
     def pending(self) -> Ints:
@@ -167,6 +181,9 @@ class History:
         failed = outcome.status is Status.FAILED or self._scores[row] == WORST
         self._fates[row] = Fate.INFEASIBLE if failed else Fate.DONE
         self.ended.append(row)
+        if not failed:
+            self._done[self._finished] = row
+            self._finished += 1
 
     def state(self) -> dict[str, Any]:
         """All rows, as plain JSON data; NaN and infinities stand as null."""
@@ -194,6 +211,9 @@ class History:
                 column[:n] = np.where(np.isnan(given), missing, given)
         self._live = {self.ids[row]: int(row) for row in self.pending}
         self._seen = {key_of(point) for point in self.points}
+        done = [row for row in self.ended if self._fates[row] == Fate.DONE]
+        self._done[: len(done)], self._finished = done, len(done)
+        self._ranked = np.empty(0, dtype=np.int64)
 
     def _reserve(self, rows: int) -> None:
         """Room for `rows` trials; what is there is kept."""
@@ -208,6 +228,7 @@ class History:
             self._move(f"_{name}", room)
         self._move("_fates", np.zeros(rows, dtype=np.int8))
         self._move("_steps", np.zeros(rows, dtype=np.int64))
+        self._move("_done", np.zeros(rows, dtype=np.int64))
 
     def _move(self, name: str, room: npt.NDArray[Any]) -> None:
         n = min(len(self.ids), len(getattr(self, name, ())))
@@ -222,6 +243,7 @@ class History:
     _values: Floats
     _fates: npt.NDArray[np.int8]
     _steps: Ints
+    _done: Ints
 
 
 _FLOATS = {

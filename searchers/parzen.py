@@ -13,8 +13,10 @@ normalisers are sums over axes on which both are active.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
-from scipy.special import logsumexp, ndtr, ndtri
+from scipy.special import ndtr, ndtri
 
 from raysweep.searchers.belief import Belief
 from raysweep.searchers.gp_axes import Axes
@@ -51,52 +53,72 @@ class Parzen:
         self._axes, self._centres, self._prior = axes, centres, prior
         self._belief, self._trust = belief, trust if belief else 0.0
         k, d = centres.shape
-        self._on = ~np.isnan(centres)
-        self._filled = np.where(self._on, centres, 0.0)
+        gone = np.isnan(centres)
+        self._on, self._whole = ~gone, not gone.any()
+        self._filled = centres if self._whole else np.where(gone, 0.0, centres)
         shrunk = max(k, 1) ** (-1.0 / (d + 4.0))
         # the uniform law's own spread stands in for one more point
         counts = self._on.sum(0) + 1.0
         means = (self._filled.sum(0) + 0.5) / counts
         squares = (self._on * (self._filled - means) ** 2).sum(0) + 1.0 / 12.0 + (means - 0.5) ** 2
         self.sigma = np.clip(width * np.sqrt(squares / counts) * shrunk, _FLOOR, 0.5)
+        self._words = np.flatnonzero(axes.words)
         least = np.where(axes.sizes > 0, 0.4 / np.maximum(axes.sizes, 1), 0.0)
         self.sigma = np.maximum(self.sigma, least)
         self._keep = 1.0 - (1.0 - _KEPT) * shrunk / 0.5 if k else _KEPT
         self._keep = min(0.95, max(0.5, self._keep))
-        self._numbers = ~axes.words
-        log_mass = np.log(
-            ndtr((1.0 - self._filled) / self.sigma) - ndtr(-self._filled / self.sigma)
-        )
-        normal = -log_mass - np.log(self.sigma) - 0.5 * np.log(2.0 * np.pi)
         options = np.maximum(axes.sizes, 2)
         self._same = np.log(self._keep * options)
         self._other = np.log((1.0 - self._keep) / (options - 1.0) * options)
-        per_axis = np.where(self._numbers, normal, self._other)
-        self._constant = np.where(self._on, per_axis, 0.0)
 
     def log_density(self, points: Floats) -> Floats:
         """The log of the density relative to the uniform law, shape (n,)."""
-        on = (~np.isnan(points)).astype(np.float64)
-        filled = np.where(np.isnan(points), 0.0, points)
-        logs = on @ self._constant.T
-        if self._numbers.any():
-            scaled = np.where(self._numbers, filled / self.sigma, 0.0)
-            centres = np.where(self._numbers, self._filled / self.sigma, 0.0)
-            active = np.where(self._numbers, self._on, False).astype(np.float64)
-            here = np.where(self._numbers, on, 0.0)
+        logs = self._log_kernels(points)
+        least = math.log(self._prior) if self._prior > 0 else -math.inf
+        top = logs.max(axis=1, initial=least)
+        believed = None
+        if self._belief is not None and self._trust > 0:
+            believed = self._belief.log_density(points) + math.log(self._trust)
+            top = np.maximum(top, believed)
+        # the greatest term apart, so that no exponential is out of range
+        total = np.exp(logs - top[:, None]).sum(1) + self._prior * np.exp(-top)
+        if believed is not None:
+            total += np.exp(believed - top)
+        weight = len(self._centres) + self._prior + self._trust
+        return np.asarray(np.log(total) + top - math.log(weight))
+
+    def _log_kernels(self, points: Floats) -> Floats:
+        """The log of each kernel at each point, shape (n, k)."""
+        gone = np.isnan(points)
+        if self._whole and not len(self._words) and not gone.any():
+            squares = _squares(points / self.sigma, self._filled / self.sigma)
+            return np.asarray(self._constants().sum(1) - 0.5 * squares)
+        on = (~gone).astype(np.float64)
+        filled = np.where(gone, 0.0, points)
+        logs = on @ self._constants().T
+        numbers = ~self._axes.words
+        if numbers.any():
+            scaled = np.where(numbers, filled / self.sigma, 0.0)
+            centres = np.where(numbers, self._filled / self.sigma, 0.0)
+            active = np.where(numbers, self._on, False).astype(np.float64)
+            here = np.where(numbers, on, 0.0)
             squares = (scaled**2) @ active.T - 2.0 * scaled @ centres.T + here @ (centres**2).T
             logs -= 0.5 * squares
-        for axis in np.flatnonzero(self._axes.words):
+        for axis in self._words:
             same = np.abs(filled[:, axis, None] - self._filled[None, :, axis]) < 1e-9
             both = (on[:, axis, None] > 0) & self._on[None, :, axis]
             logs += (same & both) * (self._same[axis] - self._other[axis])
-        parts = [logs]
-        if self._prior > 0:
-            parts.append(np.full((len(points), 1), np.log(self._prior)))
-        if self._belief is not None and self._trust > 0:
-            parts.append(self._belief.log_density(points)[:, None] + np.log(self._trust))
-        total = len(self._centres) + self._prior + self._trust
-        return np.asarray(logsumexp(np.hstack(parts), axis=1) - np.log(total))
+        return logs
+
+    def _constants(self) -> Floats:
+        """What does not depend on the point, by kernel and axis, shape (k, d)."""
+        at = self._filled / self.sigma
+        mass = ndtr(1.0 / self.sigma - at) - ndtr(-at)
+        normal = -np.log(mass * self.sigma * math.sqrt(2.0 * math.pi))
+        if self._whole and not len(self._words):
+            return np.asarray(normal)
+        per_axis = np.where(self._axes.words, self._other, normal)
+        return np.where(self._on, per_axis, 0.0)
 
     def sample(self, generator: Generator, count: int) -> Floats:
         """Points drawn from the density, shape (count, d); not settled."""
@@ -121,3 +143,9 @@ class Parzen:
             believed = drawn_by >= k + self._prior
             points[believed] = self._belief.sample(generator, int(believed.sum()))
         return points
+
+
+def _squares(points: Floats, centres: Floats) -> Floats:
+    """The squared distance of each point to each centre, shape (n, k)."""
+    ours, theirs = (points**2).sum(1), (centres**2).sum(1)
+    return np.asarray(ours[:, None] + theirs - 2.0 * (points @ centres.T))

@@ -30,14 +30,16 @@ from raysweep.searchers.history import Fate, Floats, Ints
 from raysweep.searchers.learner import Design, Known, Learner
 from raysweep.searchers.parzen import Parzen
 from raysweep.searchers.setting import Setting
-from raysweep.trials.pareto import crowding, fronts
+from raysweep.trials.pareto import by_front
 from raysweep.trials.streams import Stream
 
 _MOST_GOOD = 25
 _WIDE = 1.5
 """Bandwidth of the good ones' kernels, in Scott's; narrower ones dig in too early (measured)."""
 _MOST_BAD = 200
-"""Bad results that the density is made of at most, evenly over time: a suggestion's cost."""
+"""Bad results that the density is made of at most, evenly from better to worse: what it costs."""
+_NEWEST = 1000
+"""Results with several metrics that are sorted by fronts, besides the first front: so, too."""
 
 
 class ParzenEstimators:
@@ -71,13 +73,13 @@ class ParzenEstimators:
 
     def propose(self, known: Known, stream: Stream) -> Proposal:
         """A first point while little is known, then the best of the draws."""
-        rows, order, level = self._ranked(known)
+        rows, level = self._ranked(known)
         if known.issued < self._initial or len(rows) < min(4, self._initial):
             return self._first(known, stream)
         if self._random_share and stream.uniform() < self._random_share:
             return Proposal(self._setting.space.sample(stream), {"model": "random"})
         good = min(_MOST_GOOD, max(2, math.ceil(self._gamma * len(rows))))
-        best, rest = rows[order[:good]], rows[order[good:]]
+        best, rest = rows[:good], rows[good:]
         lies = known.busy if not self._by_level else known.busy[: _MOST_BAD // 2]
         failed = np.flatnonzero(known.fates == Fate.INFEASIBLE)
         bad = np.vstack([known.points[_spread(np.concatenate([rest, failed]))], lies])
@@ -125,8 +127,8 @@ class ParzenEstimators:
             why["note"] = f"results at step {level}"
         return Proposal(space.decode(drawn[top]), why)
 
-    def _ranked(self, known: Known) -> tuple[Ints, Ints, int | None]:
-        """The rows to learn from, their order from good to bad, and the level if there is one."""
+    def _ranked(self, known: Known) -> tuple[Ints, int | None]:
+        """The rows to learn from, the best first, and the level if there is one."""
         if self._by_level and known.levels:
             enough = max(self._axes.count + 2, self._initial)
             reached = (~np.isnan(known.rungs)).sum(0)
@@ -135,24 +137,14 @@ class ParzenEstimators:
                 scores = known.rungs[:, deep[-1]]
                 rows = np.flatnonzero(np.isfinite(scores))
                 order = np.argsort(scores[rows], kind="stable")
-                return rows, order, known.levels[int(deep[-1])]
-        rows = known.done
+                return rows[order], known.levels[int(deep[-1])]
         if known.goal is not None and len(known.goal.metrics) > 1:
-            return rows, _by_fronts(known.objectives[rows]), None
+            return known.done[by_front(known.objectives[known.done], _NEWEST)], None
         if known.levels:
+            rows = known.done
             depth = (~np.isnan(known.rungs[rows])).sum(1)
-            return rows, np.lexsort((known.scores[rows], -depth)), None
-        return rows, np.argsort(known.scores[rows], kind="stable"), None
-
-
-def _by_fronts(objectives: Floats) -> Ints:
-    """Front by front, on each the least crowded first."""
-    ranks = fronts(objectives[-1000:]) if len(objectives) > 1000 else fronts(objectives)
-    offset = len(objectives) - len(ranks)
-    distance = np.zeros(len(ranks))
-    for rank in range(int(ranks.max()) + 1 if len(ranks) else 0):
-        distance[ranks == rank] = crowding(objectives[offset:][ranks == rank])
-    return np.asarray(np.lexsort((-distance, ranks))) + offset
+            return rows[np.lexsort((known.scores[rows], -depth))], None
+        return known.ranked, None
 
 
 def _spread(rows: Ints) -> Ints:

@@ -59,6 +59,32 @@ def test_failures_and_nan_are_infeasible(status: Status, score: float, fate: Fat
     assert history.ended == [0]
 
 
+@given(
+    st.lists(st.tuples(st.sampled_from([*range(4), WORST]), st.booleans(), st.booleans())),
+    st.data(),
+)
+def test_ranked_is_done_by_score_however_often_it_was_looked_at(
+    trials: list[tuple[float, bool, bool]], data: st.DataObject
+) -> None:
+    history = History(SPACE)
+    for number in range(len(trials)):
+        history.suggested(trial_id(number), {"kind": "a", "x": 0.5})
+    order = data.draw(st.permutations(range(len(trials))))
+    for number in order:
+        score, failed, look = trials[number]
+        status = Status.FAILED if failed else Status.COMPLETED
+        history.end(trial_id(number), Outcome(status, 1, score))
+        if look:
+            assert len(history.ranked) == len(history.done)
+    done = [n for n in order if not trials[n][1] and trials[n][0] < WORST]
+    assert history.done.tolist() == done
+    assert history.ranked.tolist() == sorted(done, key=lambda n: trials[n][0])
+    again = History(SPACE)
+    again.load(json.loads(json.dumps(history.state())))
+    assert again.done.tolist() == done
+    assert again.ranked.tolist() == history.ranked.tolist()
+
+
 def test_what_was_suggested_is_known_again_by_its_config() -> None:
     history = History(SPACE)
     history.suggested("t000000", {"kind": "b", "x": 0.5, "y": 0.01})
