@@ -16,7 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,7 @@ FAMILIES = {
 }  # fmt: skip
 
 
-@lru_cache(maxsize=None)
+@cache
 def sweep_of(task: str, seed: int, trials: int, data: Path) -> Earlier:
     """An earlier sweep of `task`: what `tpe` tried, and its scores."""
     on = problem(task, data)

@@ -1,23 +1,31 @@
 """Starts from what earlier sweeps learnt, and lets go of them where they mislead.
 
-Notation: tasks t are earlier sweeps, each with a process of its standardised scores, μ_t and σ_t;
-the target is this sweep. First comes a portfolio: configs that were best elsewhere, each chosen so
-that the tasks' mean of the best predicted score so far falls most (as in auto-sklearn 2, Feurer et
-al., arXiv 2007.04074, section 4), tasks being weighted by how alike they are: by the facts given
-for both, then by the rank correlation of what they predict with what was found (landmarks).
+Notation: tasks t are earlier sweeps, each with a process of its standardised scores, of mean μ_t;
+the target is this sweep, y its standardised scores. First comes a portfolio: configs that were best
+elsewhere, each chosen so that the tasks' mean of the best predicted score so far falls most (as in
+auto-sklearn 2, Feurer et al., arXiv 2007.04074, section 4), tasks being weighted by how alike they
+are: by the facts given for both, then by the rank correlation of what they predict with what was
+found (landmarks). Every third of these trials is one that a sweep without a past would make; where
+the portfolio's best is no better, it ends, and the sweep begins anew.
 
-Then a Gaussian process of this sweep's results, together with the tasks' as an ensemble (RGPE,
-Feurer, Letham & Bakshy, arXiv 1802.02219): weights are the chances that a process ranks the
-results best, its own by leaving one out, and a task that ranks them worse than 95 % of what the
-target's own process does is left out, so misleading sweeps end with weight 0.
+Then y = b m + g: m is the mean of the μ_t, weighted by the chances that each ranks the results best
+(the weights of RGPE, Feurer, Letham & Bakshy, arXiv 1802.02219; a task counts nothing that ranks
+them no better than chance, or worse than 95 % of what the target's own process does with each
+result left out), b ≥ 0 is the
+slope that the results show, and g a process fitted to what is left (a stack of processes, as in
+Golovin et al., "Google Vizier", KDD 2017, section 3.3). With b = 0 that is the process of a sweep
+without a past. RGPE itself, a weighted sum of all processes, was measured and lost: results correct
+only its weights, so it keeps proposing what other tasks expect where this one has been and found
+otherwise.
 
 What the user believes multiplies what is maximised, as it does for the Gaussian process.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from scipy.stats import spearmanr
@@ -29,34 +37,22 @@ from raysweep.searchers.gp_acquisition import log_ei
 from raysweep.searchers.gp_axes import Axes
 from raysweep.searchers.gp_beliefs import standardised
 from raysweep.searchers.gp_fit import fit
-from raysweep.searchers.gp_model import Surrogate
+from raysweep.searchers.gp_model import JITTER, Surrogate, cholesky, solve
 from raysweep.searchers.gp_optimize import maximise
-from raysweep.searchers.history import Bools, Floats
+from raysweep.searchers.history import Bools, Floats, key_of
 from raysweep.searchers.learner import Known, Learner
 from raysweep.searchers.one_thread import on_one_thread
-from raysweep.searchers.setting import Earlier, Setting
+from raysweep.searchers.setting import Setting
+from raysweep.searchers.transfer_tasks import nearness, task_of
 from raysweep.trials.errors import SpecError
-from raysweep.trials.goal import WORST
-from raysweep.trials.space import Space
 from raysweep.trials.streams import Generator, Stream
 
-_BEST = 8
-"""Configs of each task that may enter the portfolio."""
-_SEEN = 150
-"""Results of one task that its process is fitted to, the best half and others evenly."""
 _DRAWS = 128
-"""Draws by which the weights of the ensemble are estimated."""
+"""Draws by which the weights of the tasks are estimated."""
 _RESULTS = 3
-"""Results of this sweep from which its own process counts."""
-
-
-class Task(NamedTuple):
-    """An earlier sweep: its process, its best points, shape (b, d), and what is known of it."""
-
-    name: str
-    process: Surrogate
-    best: Floats
-    facts: dict[str, float]
+"""Results of this sweep from which they say anything about the tasks."""
+_AGAIN = 3
+"""Trials by which the beginning grows where the portfolio was no good."""
 
 
 class Transfer:
@@ -84,19 +80,22 @@ class Transfer:
                 "with the same parameters and metric (sweeps: [path, ...]), or use auto"
             )
         self._pool = np.unique(np.vstack([task.best for task in self._tasks]), axis=0)
+        self._elsewhere = {key_of(point) for point in self._pool}
 
     @on_one_thread
     def propose(self, known: Known, stream: Stream) -> Proposal:
-        """The next of the portfolio, then what the ensemble likes best."""
-        if known.issued < self._size:
+        """The next of the portfolio, then what promises most by the tasks and the results."""
+        index, outdone = known.issued, self._outdone(known)
+        if index < self._size and index % 3 != 2 and not outdone:
             return self._portfolio(known)
-        if len(known.done) < _RESULTS:
+        beginning = index < self._size + (_AGAIN if outdone else 0)
+        if beginning or len(known.done) < _RESULTS:
             return self._own.propose(known, stream)
-        return self._ensemble(known, stream.generator())
+        return self._together(known, stream)
 
     def alike(self, known: Known) -> Floats:
         """How much each task counts for the portfolio, shape (t,), of a sum of 1."""
-        weights = np.array([_nearness(self._setting.facts, task.facts) for task in self._tasks])
+        weights = np.array([nearness(self._setting.facts, task.facts) for task in self._tasks])
         rows = known.done
         if len(rows) >= _RESULTS:
             columns, scores = self._axes.embed(known.points[rows]), known.scores[rows]
@@ -126,24 +125,35 @@ class Transfer:
         }
         return Proposal(self._space.decode(self._pool[chosen]), why)
 
-    def _ensemble(self, known: Known, generator: Generator) -> Proposal:
+    def _outdone(self, known: Known) -> bool:
+        """Whether what was best elsewhere is no better here than what is fresh."""
+        rows = known.done
+        scores = known.scores[rows]
+        told = np.array([key_of(point) in self._elsewhere for point in known.points[rows]], bool)
+        if len(rows) < _RESULTS or told.all() or not told.any():
+            return False
+        return bool(scores[~told].min() <= scores[told].min())
+
+    def _together(self, known: Known, stream: Stream) -> Proposal:
+        generator = stream.generator()
         rows = known.done[-400:]
         columns = self._axes.embed(known.points[rows])
         targets = standardised(known.scores[rows])
-        own = fit(columns, self._axes.owner, targets)
-        weights = self._weights(own, columns, targets, generator)
+        alone = fit(columns, self._axes.owner, targets)
+        weights = self._weights(alone, columns, targets, generator)
+        expected = self._expected(weights, columns)
+        b = slope(alone, expected, targets) if weights.any() else 0.0
+        if b == 0.0:
+            return self._own.propose(known, stream)
+        left = targets - b * expected
+        offset, unit = float(left.mean()), _unit(left)
+        rest = fit(columns, self._axes.owner, (left - offset) / unit)
         busy = self._axes.embed(known.busy)
-        spread = own.condition(busy, own.predict(busy)[0]) if len(busy) else own
-        processes = [*(task.process for task in self._tasks), spread]
-        used = [(w, one) for w, one in zip(weights, processes, strict=True) if w > 0]
+        spread = rest.condition(busy, rest.predict(busy)[0]) if len(busy) else rest
 
         def predict(at: Floats) -> tuple[Floats, Floats]:
-            means, variances = np.zeros(len(at)), np.zeros(len(at))
-            for weight, process in used:
-                mean, sd = process.predict(at)
-                means += weight * mean
-                variances += (weight * sd) ** 2
-            return means, np.sqrt(variances + 1e-12)
+            mean, sd = spread.predict(at)
+            return offset + unit * mean + b * self._expected(weights, at), unit * sd
 
         best = float(predict(columns)[0].min())
         leaders = rows[np.argsort(targets, kind="stable")[:5]]
@@ -156,16 +166,24 @@ class Transfer:
             self._allowed,
             generator,
         )
-        most = int(weights[:-1].argmax())
+        most = int(weights.argmax())
         why = {
             "model": "transfer",
             "acquisition": "logei",
             "value": round(top, 6),
             "n": len(known.done),
             "parents": [known.ids[int(leaders[0])]],
-            "note": f"own results weigh {weights[-1]:.2f}, {self._tasks[most].name} {weights[most]:.2f}",
+            "note": f"{b:.2f} of what earlier sweeps expect, most of it {self._tasks[most].name}'s",
         }
         return Proposal(self._space.decode(point), why)
+
+    def _expected(self, weights: Floats, columns: Floats) -> Floats:
+        """The tasks' weighted mean m, shape (n,)."""
+        total = np.zeros(len(columns))
+        for weight, task in zip(weights, self._tasks, strict=True):
+            if weight > 0.01:
+                total += weight * task.process.predict(columns)[0]
+        return total
 
     def _believed(self, known: Known, points: Floats) -> Floats:
         """The log of what the acquisition is multiplied by, shape (n,)."""
@@ -176,22 +194,25 @@ class Transfer:
     def _weights(
         self, own: Surrogate, columns: Floats, targets: Floats, generator: Generator
     ) -> Floats:
-        """The weight of each task and, last, of this sweep's own process; RGPE, section 4."""
+        """The weight of each task, of a sum of 1, or all 0; RGPE, section 4."""
         worse = targets[:, None] < targets[None, :]
+        differ = worse | worse.T
         mean, sd = own.left_out()
         ours = mean + sd * generator.standard_normal((_DRAWS, len(targets)))
         # own draws are compared with the true value of the point left out, as the paper does
-        lost = ((ours[:, :, None] < targets[None, None, :]) ^ worse).sum((1, 2))
+        lost = (((ours[:, :, None] < targets[None, None, :]) ^ worse) & differ).sum((1, 2))
         losses = []
         for task in self._tasks:
             drawn = task.process.sample(columns, generator, _DRAWS)
-            losses.append(((drawn[:, :, None] < drawn[:, None, :]) ^ worse).sum((1, 2)))
-        table = np.array([*losses, lost])
-        useless = np.median(table, axis=1) > np.quantile(lost, 0.95)
-        useless[-1] = False
+            wrong = ((drawn[:, :, None] < drawn[:, None, :]) ^ worse) & differ
+            losses.append(wrong.sum((1, 2)))
+        table = np.array(losses)
+        typical, by_chance = np.median(table, axis=1), worse.sum()
+        useless = (typical > np.quantile(lost, 0.95)) | (typical >= by_chance)
+        if useless.all():
+            return np.zeros(len(self._tasks))
         table = np.where(useless[:, None], np.iinfo(np.int64).max, table)
         wins = table == table.min(axis=0)
-        wins[:-1] &= ~wins[-1]  # where the target's own is as good as any, it is trusted
         return np.asarray((wins / wins.sum(axis=0)).mean(axis=1))
 
     def _allowed(self, points: Floats) -> Bools:
@@ -200,59 +221,20 @@ class Transfer:
         return np.array([self._space.allows(self._space.decode(point)) for point in points])
 
 
-def task_of(earlier: Earlier, space: Space, axes: Axes) -> Task | None:
-    """An earlier sweep as a task; None: fewer than three of its results fit the space."""
-    pairs = [
-        (mapped(config, space), score)
-        for config, score in zip(earlier.configs, earlier.scores, strict=True)
-        if score < WORST
-    ]
-    fitting = [(config, score) for config, score in pairs if config is not None]
-    if len(fitting) < _RESULTS:
-        return None
-    points = np.array([space.encode(config) for config, _ in fitting])
-    scores = np.array([score for _, score in fitting])
-    order = np.argsort(scores, kind="stable")
-    others = order[_SEEN // 2 :]
-    step = max(1, -(-len(others) // (_SEEN // 2)))
-    chosen = np.concatenate([order[: _SEEN // 2], others[::step]])
-    process = fit(axes.embed(points[chosen]), axes.owner, standardised(scores[chosen]))
-    return Task(earlier.name, process, points[order[:_BEST]], earlier.facts)
+def slope(process: Surrogate, expected: Floats, targets: Floats) -> float:
+    """b ≥ 0 of targets = b · expected + the process: generalised least squares, b ~ N(1, 1)."""
+    kernel = process.kernel
+    z = kernel.scaled(process.columns, process.owner)
+    covariance = kernel(z, z)
+    covariance[np.diag_indices_from(covariance)] += kernel.noise * process.weights + JITTER
+    centred = expected - expected.mean()
+    half = solve(cholesky(covariance), centred)
+    return max(0.0, float((half @ (targets - process.mean) + 1.0) / (half @ centred + 1.0)))
 
 
-def mapped(config: dict[str, Any], space: Space) -> dict[str, Any] | None:
-    """A config of another space in this one; None if it has no counterpart.
-
-    Parameters are matched by name; a number outside the range becomes its nearer end, one that the
-    other space did not have the middle of its range.
-    """
-    whole = space.decode(np.full(len(space.dims), 0.5))
-    for name, parameter in space.parameters.items():
-        if name not in config:
-            whole.setdefault(name, parameter.domain.decode(0.5))
-            continue
-        value, domain = config[name], parameter.domain
-        if not domain.contains(value):
-            if isinstance(value, bool) or not isinstance(value, (int, float)):
-                return None
-            low, high = domain.decode(0.0), domain.decode(1.0)
-            if not isinstance(low, (int, float)) or isinstance(low, bool):
-                return None
-            value = domain.decode(domain.encode(min(high, max(low, value))))
-        whole[name] = value
-    fitted = space.decode(space.encode(whole))
-    return fitted if space.allows(fitted) else None
-
-
-def _nearness(here: dict[str, float], there: dict[str, float]) -> float:
-    """exp(−mean relative difference) over the facts known of both; 1 without any."""
-    shared = here.keys() & there.keys()
-    if not shared:
-        return 1.0
-    apart = [
-        abs(here[n] - there[n]) / (abs(here[n]) + abs(there[n]) + 1e-12) for n in sorted(shared)
-    ]
-    return float(np.exp(-2.0 * sum(apart) / len(apart)))
+def _unit(left: Floats) -> float:
+    """The scale of what is left, by its variance and, as if seen three times, the whole's 1."""
+    return math.sqrt((float(left.var()) * len(left) + 3.0) / (len(left) + 3.0))
 
 
 def build(
