@@ -42,3 +42,4 @@ bench: $(STAMP)
 	$(PY) -m benchmarks.core
 	$(PY) -m benchmarks.store
 	$(PY) -m benchmarks.overhead
+	$(PY) -m benchmarks.idle

@@ -5,7 +5,7 @@
 Every method is given the same random configs of numbers and their losses, makes one suggestion
 that is not counted, and then goes on; a suggestion's time is that of asking and of telling its
 result. Sizes and methods take turns. A cell ends after `--count` suggestions or after `--limit-s`
-seconds of them; one that has not even begun by `--patience-s` is given up and shows as a dash.
+seconds of them; one that has not even begun by `--patience-s` is given up: "over limit".
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import argparse
 import json
 import statistics
 from pathlib import Path
-from threading import Timer
+from threading import Event, Timer
 from time import process_time as processor_s
 from typing import Any, NamedTuple
 
@@ -82,9 +82,19 @@ def ours(name: str, space: Space, known: Known, limits: Limits) -> list[float]:
 
 
 def theirs(name: str, space: Space, known: Known, limits: Limits) -> list[float]:
-    """Seconds of each suggestion of a peer; none if it did not make the first one in time."""
+    """Seconds of each suggestion of a peer; none if it did not make the second one in time.
+
+    Raises:
+        RuntimeError: the peer died by itself.
+    """
     peer = Peer(name, space, 0, len(known) + limits.most + 1, known)
-    alarm = Timer(limits.patience_s, peer.kill)
+    over = Event()
+
+    def give_up() -> None:
+        over.set()
+        peer.kill()
+
+    alarm = Timer(limits.patience_s, give_up)
     alarm.start()
     spent: list[float] = []
     try:
@@ -94,7 +104,8 @@ def theirs(name: str, space: Space, known: Known, limits: Limits) -> list[float]
             config = answer.config
             spent.append(answer.cpu_s)
     except RuntimeError:
-        pass  # given up
+        if not over.is_set():
+            raise
     finally:
         alarm.cancel()
         peer.close()
@@ -120,7 +131,8 @@ def measure(
                 cells = [None if f is None else round(f, 2) for f in figures]
                 row = dict(zip(_COLUMNS, (method, size, dims, *cells, len(ms)), strict=True))
                 rows.append(row)
-                print("".join(f"{'-' if v is None else v:>14}" for v in row.values()), flush=True)
+                shown = ["over limit" if value is None else value for value in row.values()]
+                print("".join(f"{value:>14}" for value in shown), flush=True)
     return rows
 
 
@@ -129,7 +141,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument(
-        "--methods", default="tpe,gp,optuna-tpe,optuna-mtpe,optuna-gp,hyperopt", help="in turn"
+        "--methods",
+        default="random,tpe,bohb,auto,gp,optuna-tpe,optuna-mtpe,optuna-gp,hyperopt",
+        help="in turn",
     )
     parser.add_argument("--sizes", default="100,1000,2000,5000", help="results known")
     parser.add_argument("--parameters", default="5,20")

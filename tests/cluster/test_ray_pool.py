@@ -3,6 +3,7 @@ from __future__ import annotations
 import collections
 import math
 import re
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -211,3 +212,13 @@ def test_close_is_quick_and_frees_what_was_held(ray_pool: MakeRayPool) -> None:
     assert clock.now() - began_s < 5
     again = Watched(ray_pool(gpu=1))
     again.slot(1)  # the same two devices, so the first pool holds them no more
+
+
+def test_a_poll_with_nothing_to_tell_ends_when_it_is_woken(ray_pool: MakeRayPool) -> None:
+    clock, pool = SystemClock(), ray_pool(max_slots=1)
+    Watched(pool).until(SlotUp)
+    waker = threading.Timer(0.3, pool.wake)
+    began_s = clock.now()
+    waker.start()
+    assert pool.poll(30.0) == []
+    assert clock.now() - began_s < 10.0
