@@ -43,7 +43,8 @@ SUITES = {
         "yahpo:rbv2_xgboost/31", "yahpo:rbv2_rpart/182", "yahpo:iaml_glmnet/1489",
         "lcreal:vehicle", "lcreal:jannis", "lcreal:Fashion-MNIST",
         "grid:hpobench/vehicle", "grid:hpolib/naval_propulsion", "grid:nasbench201/cifar10",
-        "bbob:rosenbrock/5", "bbob:rastrigin/5", "bbob:ellipsoid/10",
+        "coco:bbob/3/5", "coco:bbob/8/5", "coco:bbob/13/10",
+        "coco:bbob-mixint/8/5", "coco:bbob-mixint/15/10",
     ),
     "coco": tuple(
         f"coco:{suite}/{number}/{dims}"

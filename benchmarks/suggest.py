@@ -70,7 +70,7 @@ def ours(name: str, space: Space, known: Known, limits: Limits) -> list[float]:
     for number, (config, loss) in enumerate(known):
         tell(number, config, loss)
     spent: list[float] = []
-    while len(spent) <= limits.most and sum(spent) < limits.limit_s:
+    while not spent or (len(spent) <= limits.most and sum(spent) < limits.limit_s):
         trial = trial_id(len(known) + len(spent))
         start = processor_s()
         answer = searcher.ask(trial, Stream(0, trial, "ask"))

@@ -40,6 +40,7 @@ trainable: train:train
 space: {{x: {{uniform: [0.0, 1.0]}}, kind: {{choice: [a, b]}}}}
 metric: loss
 mode: min
+searcher: random
 scheduler: {scheduler}
 budget: {{trials: {trials}}}
 checkpoint: {{every_steps: 3, every_s: null}}

@@ -135,7 +135,9 @@ def test_the_hash_is_of_the_content() -> None:
 def test_defaults() -> None:
     read = spec()
     assert read.name == "sweep"
-    assert (read.searcher, read.scheduler) == ({"name": "auto"}, {"name": "fifo", "max_t": None})
+    assert (read.searcher, read.scheduler) == (
+        {"name": "auto", "prior": None}, {"name": "fifo", "max_t": None},
+    )  # fmt: skip
     assert (read.resources.cpu, read.resources.gpu) == (1.0, 0.0)
     assert (read.checkpoint.every_s, read.checkpoint.every_steps, read.checkpoint.keep) == (60, None, 1)  # fmt: skip
     assert (read.timeouts.stuck_s, read.timeouts.stalled_s, read.timeouts.drain_s) == (600, 600, 15)
