@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from benchmarks.peers import PEERS
 from raysweep.trials.streams import Stream
 
 Table = pd.DataFrame
@@ -72,36 +73,51 @@ def report(rows: Table, methods: Sequence[str], out: Path | None) -> None:
             print(interval(ranked).sort_values("rank").round(2).to_string())
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
-        kept = rows[rows["trial"].isin([b - 1 for b in BUDGETS])]
-        kept[["method", "problem", "seed", "trial", "regret", "cpu_s"]].to_parquet(
-            out / "regret.parquet", index=False
-        )
+        columns = ["method", "problem", "seed", "trial", "regret", "cpu_s"]
+        small = rows[columns].astype({"regret": "float32", "cpu_s": "float32"})
+        small.to_parquet(out / "regret.parquet", index=False, compression="zstd")
         draw(rows, methods, out, last)
 
 
 def draw(rows: Table, methods: Sequence[str], out: Path, trials: int) -> None:
-    """Mean regret by trials: one picture of all, `regret.svg`."""
+    """Mean regret by trials: `regret.svg` of all, and of each searcher of ours one before them."""
     import matplotlib as mpl
 
     mpl.use("svg")
     mpl.rcParams["svg.hashsalt"] = "raysweep"
+    by_problem: Any = rows.groupby(["method", "problem", "trial"])["regret"].mean()
+    means: Any = by_problem.groupby(["method", "trial"]).mean()
+    there = [method for method in methods if method in means.index.get_level_values(0)]
+    curves = {method: means.loc[method] for method in there}
+    ours = [method for method in there if method not in PEERS]
+    _picture(curves, ours, there, trials, out / "regret.svg", (7.5, 4.5))
+    for method in ours:
+        shown = [method, *(["random"] if "random" in curves else [])]
+        _picture(curves, [method], shown, trials, out / f"{method}.svg", (5.0, 3.0))
+
+
+def _picture(
+    curves: Mapping[str, Any],
+    bold: Sequence[str],
+    named: Sequence[str],
+    trials: int,
+    path: Path,
+    inches: tuple[float, float],
+) -> None:
     from matplotlib import pyplot as plt
 
-    figure, axes = plt.subplots(figsize=(7.5, 4.5))
-    curves: Any = rows.groupby(["method", "problem", "trial"])["regret"].mean()
-    curves = curves.groupby(["method", "trial"]).mean()
-    for method in methods:
-        if method not in curves.index.get_level_values(0):
-            continue
-        curve = curves.loc[method]
-        curve = curve[np.isfinite(curve) & (curve.index >= 4)]
-        ours = not any(
-            method.startswith(p) for p in ("optuna", "hyper", "ax", "smac", "hebo", "random")
-        )
-        axes.plot(curve.index + 1, curve.to_numpy(), label=method, linewidth=2.2 if ours else 1.1)
+    figure, axes = plt.subplots(figsize=inches)
+    for method, curve in curves.items():
+        seen = curve[np.isfinite(curve) & (curve.index >= 4)]
+        style: dict[str, Any] = {"linewidth": 2.2 if method in bold else 1.1}
+        if method in named:
+            style["label"] = method
+        else:
+            style |= {"color": "0.8", "zorder": 1}
+        axes.plot(seen.index + 1, seen.to_numpy(), **style)
     axes.set(xlabel="trials", ylabel="mean normalised regret", yscale="log", xlim=(5, trials))
     axes.legend(fontsize=8)
     axes.grid(alpha=0.3)
     figure.tight_layout()
-    figure.savefig(out / "regret.svg", metadata={"Date": None})
+    figure.savefig(path, metadata={"Date": None})
     plt.close(figure)

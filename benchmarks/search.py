@@ -5,7 +5,8 @@
 
 Problem by problem and seed by seed, all methods take their turn with the same budget. Every
 finished run is written at once under `--work`, so a second call goes on where the first stopped;
-`--fresh` runs ours again. Regret is (loss − best known) / (median of random − best known) of the
+`--fresh` runs ours again. `--kept` names the table of an earlier report: what peers did there
+counts where it has not been run here. Regret is (loss − best known) / (median of random − best known) of the
 best config so far, by its mean loss where training is noisy; peers see the noisy one.
 """
 
@@ -147,9 +148,13 @@ def _value(text: str) -> Any:
 def gather(options: argparse.Namespace) -> Table:
     """The rows of all runs, made where they are not there yet."""
     parts = []
+    kept = _kept(options.kept)
     for cell in cells(options):
         path = cell.path(options.work)
         if not path.exists() or (options.fresh and cell.method not in PEERS):
+            if (cell.method, cell.problem, cell.seed) in kept:
+                parts.append(kept[cell.method, cell.problem, cell.seed])
+                continue
             if options.only_stored:
                 continue
             try:
@@ -167,6 +172,15 @@ def gather(options: argparse.Namespace) -> Table:
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
+def _kept(path: Path | None) -> dict[tuple[Any, ...], Table]:
+    """The peers' rows in the table of an earlier report, by method, problem and seed."""
+    if path is None:
+        return {}
+    rows = pd.read_parquet(path)
+    runs = rows[rows["method"].isin(PEERS)].groupby(["method", "problem", "seed"])
+    return {tuple(cell): part for cell, part in runs}  # type: ignore[arg-type, misc]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
@@ -182,6 +196,7 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=100)
     parser.add_argument("--trials-of", default="", help="fewer trials for dear methods: hebo=50")
     parser.add_argument("--work", type=Path, default=WORK, help="where finished runs are kept")
+    parser.add_argument("--kept", type=Path, help="an earlier report's regret.parquet")
     parser.add_argument("--out", type=Path, help="where to write the table and the pictures")
     parser.add_argument("--fresh", action="store_true", help="run ours again")
     parser.add_argument(

@@ -1,10 +1,11 @@
 """The most probable hyperparameters of a Gaussian process.
 
-Notation: as in `gp_model`; θ = (log ℓ_1 … log ℓ_d, log s², log σ², the warps' log a, their log b).
+Notation: as in `gp_model`; θ = (log ℓ_1 … log ℓ_d, log s², log σ², the warps' log a, their log b), with
+log v behind them where there are main effects.
 
 Priors (Hvarfner, Hellsten & Nardi, "Vanilla Bayesian Optimization Performs Great in High
 Dimensions", arXiv 2402.02229): ℓ ~ LogNormal(√2 + log √d, √3), so that length scales grow with
-the dimension, and σ² ~ LogNormal(−4, 1); s² ~ LogNormal(0, 0.5) instead of their s² = 1.
+the dimension, and σ² ~ LogNormal(−4, 1); s² ~ LogNormal(0, 0.5) instead of their s² = 1; v ~ LogNormal(−1.5, 1).
 Gradients: Rasmussen & Williams, "Gaussian Processes for Machine Learning" (2006), eq. 5.9.
 """
 
@@ -21,6 +22,7 @@ from raysweep.searchers.gp_model import (
     Surrogate,
     cholesky,
     correlation,
+    effects,
     solve,
     squared,
 )
@@ -80,17 +82,23 @@ class Posterior:
         self._targets, self._weights = targets, weights
         axes = self.axes = int(owner.max()) + 1 if len(owner) else 0
         self._warped = np.flatnonzero(warps) if warps is not None else np.arange(0)
-        more = 2 * len(self._warped)
+        self._warps = slice(axes + 2, axes + 2 + 2 * len(self._warped))
+        main = effects(columns, owner)
+        self._main = main @ main.T if main.shape[1] else None
+        more, last = 2 * len(self._warped), int(self._main is not None)
         centre = math.sqrt(2.0) + 0.5 * math.log(max(1, axes))
-        self._centres = np.r_[np.full(axes, centre), 0.0, -4.0, np.zeros(more)]
-        self._widths = np.r_[np.full(axes, math.sqrt(3.0)), 0.5, 1.0, np.full(more, SPREAD)]
-        # densities in ℓ, s² and σ² themselves, hence a further θ; that of a warp is in its log
-        self._inside = np.r_[np.ones(axes + 2), np.zeros(more)]
+        self._centres = np.r_[np.full(axes, centre), 0.0, -4.0, np.zeros(more), [-1.5] * last]
+        self._widths = np.r_[
+            np.full(axes, math.sqrt(3.0)), 0.5, 1.0, np.full(more, SPREAD), [1.0] * last
+        ]  # fmt: skip
+        # densities in ℓ, s², σ² and v themselves, hence a further θ; that of a warp is in its log
+        self._inside = np.r_[np.ones(axes + 2), np.zeros(more), np.ones(last)]
 
     def start(self, lengths: float, noise: float) -> Floats:
         """θ with equal length scales, given in logarithms, and no warp."""
         more = np.zeros(2 * len(self._warped))
-        return np.concatenate([np.full(self.axes, lengths), [0.0, noise], more])
+        last = [] if self._main is None else [-2.0]
+        return np.concatenate([np.full(self.axes, lengths), [0.0, noise], more, last])
 
     def bounds(self) -> list[tuple[float, float]]:
         """The lowest and the highest θ."""
@@ -100,6 +108,7 @@ class Posterior:
             (-3.0, 3.0),
             (math.log(1e-6), 1.0),
             *[(-2.0, 2.0)] * 2 * len(self._warped),
+            *[(-12.0, 2.0)] * (self._main is not None),
         ]
 
     def kernel(self, theta: Floats) -> Kernel:
@@ -107,9 +116,10 @@ class Posterior:
         axes, warp = self.axes, None
         if len(self._warped):
             warp = np.full((2, len(self._owner)), np.nan)
-            warp[:, self._warped] = theta[axes + 2 :].reshape(2, -1)
-        signal, noise = np.exp(theta[axes : axes + 2])
-        return Kernel(np.exp(theta[:axes]), float(signal), float(noise), self._smooth, warp)
+            warp[:, self._warped] = theta[self._warps].reshape(2, -1)
+        signal, noise = map(float, np.exp(theta[axes : axes + 2]))
+        main = 0.0 if self._main is None else math.exp(theta[-1])
+        return Kernel(np.exp(theta[:axes]), signal, noise, self._smooth, warp, main)
 
     def loss(self, theta: Floats) -> tuple[float, Floats]:
         """Value and gradient at θ."""
@@ -118,6 +128,8 @@ class Posterior:
         z = kernel.scaled(self._columns, self._owner)
         clean, falls = (kernel.signal * part for part in correlation(squared(z, z), self._smooth))
         covariance = clean.copy()
+        if self._main is not None:
+            covariance += kernel.main * self._main
         diagonal = np.diag_indices(n)
         covariance[diagonal] += kernel.noise * self._weights + JITTER
         try:
@@ -140,7 +152,9 @@ class Posterior:
         if kernel.warp is not None:
             by_warp = by_point / kernel.lengths[self._owner]
             parts = [(by_warp * part).sum(0) for part in slopes(self._columns, kernel.warp)]
-            gradient[axes + 2 :] = np.concatenate([part[self._warped] for part in parts])
+            gradient[self._warps] = np.concatenate([part[self._warped] for part in parts])
+        if self._main is not None:
+            gradient[-1] = -0.5 * kernel.main * float((pull * self._main).sum())
         off = (theta - self._centres) / self._widths
         value += float(0.5 * off @ off + self._inside @ theta)
         return value, gradient + off / self._widths + self._inside

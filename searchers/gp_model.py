@@ -2,8 +2,13 @@
 
 Notation: n observations, d axes, D columns x_c (`gp_axes`), length scales ℓ_j, warp w (`gp_warp`),
 z_c = w(x_c) / ℓ_j for a column c of axis j, r = |z − z'|, signal variance s², noise variance σ²,
-k = s² κ(r) with κ = (1 + √5 r + 5 r²/3) e^{−√5 r} (Matérn-5/2) or e^{−r²/2}, K = k + σ² diag(w).
-The mean is a constant, the generalised least squares one. Targets are expected to be standardised.
+κ = (1 + √5 r + 5 r²/3) e^{−√5 r} (Matérn-5/2) or e^{−r²/2}, φ the main effects (`effects`), v their
+variance, k = s² κ(r) + v φ·φ', K = k + σ² diag(w). The mean is a constant, the generalised least
+squares one. Targets are expected to be standardised.
+
+Under κ alone two configs that differ in one choice of little length scale have nothing in common,
+so the process learns of each combination apart. The main effects, a sum over the choices as in
+CoCaBO (Ru et al., arXiv 1906.08878), let an option that was good in one place count in all others.
 """
 
 from __future__ import annotations
@@ -24,10 +29,17 @@ JITTER = 1e-8
 _FEATURES = 512
 
 
+class Placed(NamedTuple):
+    """Where a kernel compares: z, shape (n, D), and φ, shape (n, E)."""
+
+    z: Floats
+    effects: Floats
+
+
 class Kernel(NamedTuple):
     """Hyperparameters: a length scale for each axis, shape (d,), signal and noise variance.
 
-    `smooth` tells the squared exponential e^{−r²/2} from Matérn-5/2; `warp` is what
+    `main` is v; `smooth` tells the squared exponential e^{−r²/2} from Matérn-5/2; `warp` is what
     `gp_warp.warped` takes, shape (2, D), or None.
     """
 
@@ -36,16 +48,35 @@ class Kernel(NamedTuple):
     noise: float
     smooth: bool = False
     warp: Floats | None = None
+    main: float = 0.0
+
+    def place(self, columns: Floats, owner: np.ndarray) -> Placed:
+        """The columns as this kernel compares them."""
+        return Placed(self.scaled(columns, owner), effects(columns, owner))
 
     def scaled(self, columns: Floats, owner: np.ndarray) -> Floats:
-        """The columns, warped, in units of their length scales."""
-        if self.warp is not None:
-            columns = warped(columns, self.warp)
-        return np.asarray(columns / self.lengths[owner])
+        """z, shape (n, D)."""
+        w = columns if self.warp is None else warped(columns, self.warp)
+        return np.asarray(w / self.lengths[owner])
 
-    def __call__(self, left: Floats, right: Floats) -> Floats:
-        """The covariance between scaled columns, shape (n, m), without noise."""
-        return self.signal * correlation(squared(left, right), self.smooth)[0]
+    def __call__(self, left: Placed, right: Placed) -> Floats:
+        """The covariance, shape (n, m), without noise."""
+        own = self.signal * correlation(squared(left.z, right.z), self.smooth)[0]
+        return np.asarray(own + self.main * left.effects @ right.effects.T)
+
+    def variance(self, at: Placed) -> Floats:
+        """The covariance of each with itself, shape (n,)."""
+        return np.asarray(self.signal + self.main * (at.effects**2).sum(1))
+
+
+def effects(columns: Floats, owner: np.ndarray) -> Floats:
+    """φ, shape (n, E): the columns of each axis that has several, of |φ|² ≤ 1 together.
+
+    These are the choices, and the parameters that may be absent.
+    """
+    several = np.flatnonzero(np.bincount(owner) > 1)
+    wide = np.isin(owner, several)
+    return np.asarray(columns[:, wide] * math.sqrt(2.0 / max(1, len(several))))
 
 
 def squared(left: Floats, right: Floats) -> Floats:
@@ -91,8 +122,8 @@ class Surrogate:
         self.scale = 1.0
         self.columns, self.targets = columns, targets
         self.weights = np.ones(len(targets)) if weights is None else weights
-        self._z = kernel.scaled(columns, owner)
-        covariance = kernel(self._z, self._z)
+        self._at = kernel.place(columns, owner)
+        covariance = kernel(self._at, self._at)
         covariance[np.diag_indices_from(covariance)] += kernel.noise * self.weights + JITTER
         self._lower = cholesky(covariance)
         ones = solve(self._lower, np.ones(len(targets)))
@@ -101,9 +132,10 @@ class Surrogate:
 
     def predict(self, columns: Floats) -> tuple[Floats, Floats]:
         """Mean and standard deviation of the function, without noise, shapes (m,)."""
-        cross = self.kernel(self.kernel.scaled(columns, self.owner), self._z)
+        at = self.kernel.place(columns, self.owner)
+        cross = self.kernel(at, self._at)
         half = solve_triangular(self._lower, cross.T, lower=True, check_finite=False)
-        variance = self.kernel.signal - (half * half).sum(0)
+        variance = self.kernel.variance(at) - (half * half).sum(0)
         return self.mean + cross @ self._alpha, np.sqrt(np.maximum(variance, 1e-12))
 
     def condition(self, columns: Floats, targets: Floats) -> Surrogate:
@@ -118,12 +150,12 @@ class Surrogate:
 
     def sample(self, columns: Floats, generator: Generator, count: int = 1) -> Floats:
         """Draws of the function at the columns jointly, shape (count, m)."""
-        z = self.kernel.scaled(columns, self.owner)
-        cross = self.kernel(z, self._z)
+        at = self.kernel.place(columns, self.owner)
+        cross = self.kernel(at, self._at)
         half = solve_triangular(self._lower, cross.T, lower=True, check_finite=False)
-        covariance = self.kernel(z, z) - half.T @ half
+        covariance = self.kernel(at, at) - half.T @ half
         covariance[np.diag_indices_from(covariance)] += 1e-6 * self.kernel.signal
-        draws = generator.standard_normal((count, len(z))) @ cholesky(covariance).T
+        draws = generator.standard_normal((count, len(columns))) @ cholesky(covariance).T
         return np.asarray(self.mean + cross @ self._alpha + draws)
 
     def path(self, generator: Generator) -> Callable[[Floats], Floats]:
@@ -142,15 +174,18 @@ class Surrogate:
             2.0 * self.kernel.signal / _FEATURES
         )
 
-        def prior(z: Floats) -> Floats:
-            return np.asarray(np.cos(z @ frequencies.T + phases) @ weights)
+        main = generator.standard_normal(self._at.effects.shape[1]) * math.sqrt(self.kernel.main)
 
-        noise = np.sqrt(self.kernel.noise * self.weights) * generator.standard_normal(len(self._z))
-        update = solve(self._lower, self.targets - self.mean - prior(self._z) - noise)
+        def prior(at: Placed) -> Floats:
+            return np.asarray(np.cos(at.z @ frequencies.T + phases) @ weights + at.effects @ main)
+
+        noise = np.sqrt(self.kernel.noise * self.weights)
+        noise *= generator.standard_normal(len(self.targets))
+        update = solve(self._lower, self.targets - self.mean - prior(self._at) - noise)
 
         def drawn(columns: Floats) -> Floats:
-            z = self.kernel.scaled(columns, self.owner)
-            return np.asarray(self.mean + prior(z) + self.kernel(z, self._z) @ update)
+            at = self.kernel.place(columns, self.owner)
+            return np.asarray(self.mean + prior(at) + self.kernel(at, self._at) @ update)
 
         return drawn
 

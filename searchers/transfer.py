@@ -224,8 +224,8 @@ class Transfer:
 def slope(process: Surrogate, expected: Floats, targets: Floats) -> float:
     """b ≥ 0 of targets = b · expected + the process: generalised least squares, b ~ N(1, 1)."""
     kernel = process.kernel
-    z = kernel.scaled(process.columns, process.owner)
-    covariance = kernel(z, z)
+    at = kernel.place(process.columns, process.owner)
+    covariance = kernel(at, at)
     covariance[np.diag_indices_from(covariance)] += kernel.noise * process.weights + JITTER
     centred = expected - expected.mean()
     half = solve(cholesky(covariance), centred)

@@ -36,7 +36,9 @@ def test_the_gradient_is_that_of_finite_differences(
 ) -> None:
     columns, targets = data()
     posterior = Posterior(columns, OWNER, targets, np.linspace(1, 2, 30), smooth, warps)
-    theta = np.array([-0.5, 0.1, 0.4, 0.2, -3.0] + [0.3, -0.2, 0.1, 0.5] * (warps is not None))
+    theta = np.array(
+        [-0.5, 0.1, 0.4, 0.2, -3.0] + [0.3, -0.2, 0.1, 0.5] * (warps is not None) + [-1.0]
+    )
     theta += shift
     _, gradient = posterior.loss(theta)
     steps = 1e-5 * np.eye(len(theta))
@@ -46,16 +48,18 @@ def test_the_gradient_is_that_of_finite_differences(
     assert gradient == pytest.approx(np.array(numeric), rel=1e-4, abs=1e-5)
 
 
-def test_the_prediction_is_the_textbooks() -> None:
+@pytest.mark.parametrize("main", [0.0, 0.4])
+def test_the_prediction_is_the_textbooks(main: float) -> None:
     """Rasmussen & Williams (2006), eqs. 2.25 and 2.26, written out densely."""
     columns, targets = data(12)
-    kernel = Kernel(np.array([0.4, 0.9, 0.6]), 1.3, 0.05)
+    kernel = Kernel(np.array([0.4, 0.9, 0.6]), 1.3, 0.05, main=main)
     process = Surrogate(kernel, columns, OWNER, targets)
     at = Stream(1, "at").generator().random((5, 4))
 
     def k(a: np.ndarray, b: np.ndarray) -> float:
         r = math.sqrt(5.0 * float((((a - b) / kernel.lengths[OWNER]) ** 2).sum()))
-        return 1.3 * (1 + r + r * r / 3) * math.exp(-r)
+        shared = main * 2.0 * float(a[1:3] @ b[1:3])  # the only axis of several columns
+        return 1.3 * (1 + r + r * r / 3) * math.exp(-r) + shared
 
     gram = np.array([[k(a, b) for b in columns] for a in columns]) + 0.05 * np.eye(12)
     cross = np.array([[k(a, b) for b in columns] for a in at])
@@ -64,7 +68,7 @@ def test_the_prediction_is_the_textbooks() -> None:
     means, sds = process.predict(at)
     assert process.mean == pytest.approx(mean, rel=1e-5)
     assert means == pytest.approx(mean + cross @ inverse @ (targets - mean), rel=1e-4)
-    variance = [1.3 - c @ inverse @ c for c in cross]
+    variance = [k(a, a) - c @ inverse @ c for a, c in zip(at, cross, strict=True)]
     assert sds == pytest.approx(np.sqrt(variance), rel=1e-4)
     left, _ = process.left_out()
     rest = np.linalg.solve(gram[1:, 1:], targets[1:] - mean)
@@ -73,7 +77,9 @@ def test_the_prediction_is_the_textbooks() -> None:
 
 def test_draws_have_the_predicted_moments() -> None:
     columns, targets = data(12)
-    process = Surrogate(Kernel(np.array([0.5, 0.5, 0.5]), 1.0, 0.01), columns, OWNER, targets)
+    process = Surrogate(
+        Kernel(np.array([0.5, 0.5, 0.5]), 1.0, 0.01, main=0.3), columns, OWNER, targets
+    )
     at = Stream(2, "at").generator().random((3, 4))
     mean, sd = process.predict(at)
     generator = Stream(3, "draws").generator()
@@ -89,6 +95,21 @@ def test_a_fit_finds_out_what_matters() -> None:
     lengths = fit(columns, OWNER, targets).kernel.lengths
     assert lengths[0] < lengths[1] / 3
     assert lengths[2] < lengths[1]
+
+
+def test_an_option_that_was_good_elsewhere_is_expected_to_be_good_here() -> None:
+    """Two choices whose effects add up: the cell that nobody saw is predicted from the others."""
+    space = Space.from_dict(
+        {n: {"choice": list("pqrs")} for n in "ab"} | {"c": {"choice": list("pq")}}
+    )
+    cells = [(i, j) for i in range(4) for j in range(4) if (i, j) != (3, 3)]
+    points = np.array([[(i + 0.5) / 4, (j + 0.5) / 4, 0.25] for i, j in cells])
+    targets = standardised(np.array([float(-i * i - j * j) for i, j in cells]))
+    axes = Axes(space)
+    process = fit(axes.embed(points), axes.owner, targets)
+    best = process.predict(axes.embed(np.array([[3.5 / 4, 3.5 / 4, 0.25]])))[0][0]
+    assert process.kernel.main > 0.05
+    assert best < targets.min() - 0.2
 
 
 def test_expected_improvement_is_that_of_many_draws() -> None:
