@@ -178,7 +178,7 @@ def _kept(path: Path | None) -> dict[tuple[Any, ...], Table]:
         return {}
     rows = pd.read_parquet(path)
     runs = rows[rows["method"].isin(PEERS)].groupby(["method", "problem", "seed"])
-    return {tuple(cell): part for cell, part in runs}  # type: ignore[arg-type, misc]
+    return {cell: part for cell, part in runs if isinstance(cell, tuple)}
 
 
 def main() -> None:

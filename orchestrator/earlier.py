@@ -107,7 +107,7 @@ def _of(spec: SweepSpec, entry: Any, where: str) -> Earlier:
     except StoreError as error:
         raise SpecError(f"{where}: {error}") from None
     _check_goal(results, spec.goal, where)
-    found = _results(results, spec.goal)
+    found = results_of(results, spec.goal)
     if found:
         _check_space(found[0][0], spec, where, path)
     before = results.manifest.get("spec", {}).get("searcher", {})
@@ -146,7 +146,7 @@ def _check_space(config: Mapping[str, Any], spec: SweepSpec, where: str, path: P
         )
 
 
-def _results(results: Results, goal: Goal) -> list[tuple[dict[str, Any], float]]:
+def results_of(results: Results, goal: Goal) -> list[tuple[dict[str, Any], float]]:
     """Config and best score of each trial that has ended or reported, in the order of their ids."""
     rows = results.arrow("trials").select(["trial_id", "status", "best_value", "config_json"])
     first = next(iter(results.manifest["metrics"]))

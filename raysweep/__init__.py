@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from raysweep.orchestrator.api import resume as resume
     from raysweep.orchestrator.api import run as run
+    from raysweep.orchestrator.learnt import learnt as learnt
     from raysweep.orchestrator.spec import SweepSpec as SweepSpec
     from raysweep.orchestrator.tuner import Tuner as Tuner
     from raysweep.results.read import Results as Results
@@ -32,13 +33,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "RaysweepError", "Results", "Setting", "Space", "SweepSpec", "Trainable", "Tuner", "__version__", "build_scheduler",
-    "build_searcher", "choice", "lograndint", "loguniform", "quniform", "randint", "read", "resume",
+    "build_searcher", "choice", "learnt", "lograndint", "loguniform", "quniform", "randint", "read", "resume",
     "run", "trials_needed", "uniform",
 ]  # fmt: skip
 
 _HOME = {
     "resume": "raysweep.orchestrator.api",
     "run": "raysweep.orchestrator.api",
+    "learnt": "raysweep.orchestrator.learnt",
     "SweepSpec": "raysweep.orchestrator.spec",
     "Tuner": "raysweep.orchestrator.tuner",
     "Results": "raysweep.results.read",

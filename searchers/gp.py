@@ -21,7 +21,7 @@ from raysweep.searchers.belief import Belief
 from raysweep.searchers.gp_acquisition import confidence, log_ei
 from raysweep.searchers.gp_axes import Axes
 from raysweep.searchers.gp_beliefs import MOST, VARYING, Beliefs, Learning, most_within
-from raysweep.searchers.gp_model import Surrogate
+from raysweep.searchers.gp_model import Surrogate, correlation
 from raysweep.searchers.gp_optimize import Allowed, Value, maximise
 from raysweep.searchers.gp_pareto import base_draws, improved_volume, scalarised
 from raysweep.searchers.gp_region import region
@@ -122,9 +122,17 @@ class GaussianProcess:
         return scores.mean() + mean * scores.std(), sd * scores.std()
 
     def relevance(self, known: Known) -> dict[str, float]:
-        """By parameter 1/ℓ, how quickly the score changes along it, of a sum of 1."""
-        lengths = self._learning.beliefs(known).objectives[0].kernel.lengths[: self._axes.count]
-        shares = (1.0 / lengths) / (1.0 / lengths).sum()
+        """By parameter how far the score moves when it alone is drawn anew, of a sum of 1.
+
+        Two draws of a number are 1/√6 apart (root mean square), two options of a choice 1; the
+        process expects the squared difference there to be 2 (s² (1 − κ) + v φ²).
+        """
+        kernel = self._learning.beliefs(known).objectives[0].kernel
+        several = np.bincount(self._axes.owner) > 1
+        apart = np.where(several, 1.0, 1.0 / 6.0) / kernel.lengths[: self._axes.count] ** 2
+        moved = kernel.signal * (1.0 - correlation(apart, kernel.smooth)[0])
+        moved += np.where(several, kernel.main / max(1, several.sum()), 0.0)
+        shares = np.sqrt(moved) / np.sqrt(moved).sum()
         return dict(zip(self._space.dims, map(float, shares), strict=True))
 
     def _first(self, known: Known, stream: Stream) -> Proposal:
