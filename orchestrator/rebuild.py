@@ -136,7 +136,7 @@ def _scheduler(spec: SweepSpec, objects: Objects) -> Scheduler:
     options = dict(spec.scheduler)
     name = options.pop("name")
     if not is_object(name):
-        return build_scheduler(name, options)
+        return build_scheduler(name, options, spec.goal)
     if objects.scheduler is None:
         raise _missing("scheduler", name)
     return objects.scheduler

@@ -119,14 +119,25 @@ def _standing(row: Mapping[str, Any], metric: str) -> str:
     value = row["value"]
     if value is None or math.isnan(value):
         return f"no finite {metric} at rung {row['rung']}"
-    text = f"{metric} {number(value)}"
     if row["rank"] is None:
-        return text
-    text += f" ranks {row['rank']:,} of {row['peers']:,} at rung {row['rung']}"
+        return _by_itself(row, metric)
+    text = (
+        f"{metric} {number(value)} ranks {row['rank']:,} of {row['peers']:,} at rung {row['rung']}"
+    )
     cutoff = row["cutoff"]
     return f"{text}, " + (
         "none is good enough yet" if cutoff is None else f"the cutoff is {number(cutoff)}"
     )
+
+
+def _by_itself(row: Mapping[str, Any], metric: str) -> str:
+    """Where a trial stood that was compared with no other."""
+    value, cutoff = number(row["value"]), row["cutoff"]
+    if row["rule"] in ("plateau", "patience"):
+        needed = "" if cutoff is None else f", where {number(cutoff)} would tell of progress"
+        return f"the curve of {metric} is at {value}{needed}"
+    bound = "" if cutoff is None else f", the bound is {number(cutoff)}"
+    return f"{metric} {value}{bound}"
 
 
 def _limit(row: Mapping[str, Any]) -> str:

@@ -10,21 +10,114 @@ from raysweep.schedulers.base import Scheduler
 from raysweep.schedulers.fifo import Fifo
 from raysweep.schedulers.hyperband import HyperBand
 from raysweep.schedulers.median import MedianStopping
+from raysweep.schedulers.patience import Patience
+from raysweep.schedulers.percentile import PercentileStopping
+from raysweep.schedulers.plateau import Plateau
 from raysweep.schedulers.rungs import rung_steps
+from raysweep.schedulers.threshold import Line, Threshold
 from raysweep.trials.errors import SpecError
+from raysweep.trials.goal import Goal
 from raysweep.trials.names import nearest
-from raysweep.trials.options import Option, check_options, count, word
+from raysweep.trials.options import (
+    Option,
+    check_options,
+    count,
+    is_number,
+    is_whole,
+    number,
+    word,
+)
+
+_Options = Mapping[str, Any]
+
+
+def _nothing_amiss(options: _Options) -> str:
+    return ""
 
 
 class Entry(NamedTuple):
-    """One scheduler: what it is for, what it takes, how it is made."""
+    """One scheduler: what it is for, what it takes, how it is made.
+
+    Attributes:
+        summary, options: what it is for, and what may be given.
+        build: makes it from all of its options.
+        amiss: what is wrong with options that are each allowed, "" for nothing.
+        wants_goal: whether `build` takes the sweep's goal before the options, because some of them
+            are in the metric's own unit and have a direction.
+    """
 
     summary: str
     options: Mapping[str, Option]
     build: Callable[..., Scheduler]
+    amiss: Callable[[_Options], str] = _nothing_amiss
+    wants_goal: bool = False
 
 
 _MAX_T = count()
+_COMPARED = {
+    "max_t": _MAX_T,
+    "grace_period": count(1),
+    "interval": count(1),
+    "min_trials": count(3),
+}
+_SMOOTHING = "a number from 0 to below 1"
+
+
+def _smoothing(default: float) -> Option:
+    return Option(_SMOOTHING, lambda v: is_number(v) and 0 <= v < 1, default)
+
+
+def _least_improvement() -> Option:
+    return Option("a number, 0 or more", lambda v: is_number(v) and v >= 0, 0.0)
+
+
+def _bound() -> Option:
+    return Option(
+        "a number, or [step, number] pairs with ascending steps of 1 or more",
+        lambda v: is_number(v) or _are_pairs(v),
+    )
+
+
+def _are_pairs(value: Any) -> bool:
+    if not isinstance(value, (list, tuple)) or not value:
+        return False
+    if not all(isinstance(pair, (list, tuple)) and len(pair) == 2 for pair in value):
+        return False
+    steps = [step for step, _ in value]
+    return (
+        all(is_whole(step) and step >= 1 for step in steps)
+        and steps == sorted(set(steps))
+        and all(is_number(bound) for _, bound in value)
+    )
+
+
+def _bounds_amiss(options: _Options) -> str:
+    lower, upper = options["lower"], options["upper"]
+    if lower is None and upper is None:
+        return "neither lower nor upper is given; give one of them, or both"
+    low, high = Line(lower, float("-inf")), Line(upper, float("inf"))
+    for step in sorted({1, *low.steps, *high.steps}):
+        if low.at(step) > high.at(step):
+            return (
+                f"lower {low.at(step):g} is above upper {high.at(step):g} from step {step} on, so "
+                f"no value could go on; swap them"
+            )
+    return ""
+
+
+def _never(option: str) -> Callable[[_Options], str]:
+    """Complains where `option`, in steps, is so long that no trial could ever be stopped."""
+
+    def amiss(options: _Options) -> str:
+        steps, max_t = options[option], options["max_t"]
+        if max_t is None or steps + 1 < max_t:
+            return ""
+        return (
+            f"{option} {steps} is over at step {steps + 1} at the earliest, and max_t is {max_t}: "
+            f"nothing could be stopped; lower {option}"
+        )
+
+    return amiss
 
 
 def _asha(form: str, **options: int) -> Scheduler:
@@ -35,13 +128,55 @@ SCHEDULERS: dict[str, Entry] = {
     "fifo": Entry("every trial runs to its end", {"max_t": _MAX_T}, Fifo),
     "median": Entry(
         "stops a trial whose best is worse than the median of the others' averages",
+        _COMPARED,
+        MedianStopping,
+    ),
+    "percentile": Entry(
+        "stops a trial whose best is worse than a percentile of what the others have shown",
+        {
+            **_COMPARED,
+            "percentile": number(25.0, 0, 100),
+            "against": word("bests", "bests", "averages"),
+        },
+        PercentileStopping,
+    ),
+    "threshold": Entry(
+        "stops a trial whose value is beyond a bound",
+        {
+            "lower": _bound(),
+            "upper": _bound(),
+            "max_t": _MAX_T,
+            "grace_period": count(1),
+            "interval": count(1),
+        },
+        Threshold.of,
+        _bounds_amiss,
+        wants_goal=True,
+    ),
+    "plateau": Entry(
+        "stops a trial whose smoothed curve has become flat",
         {
             "max_t": _MAX_T,
             "grace_period": count(1),
             "interval": count(1),
-            "min_trials": count(3),
+            "window": count(4),
+            "tolerance": _least_improvement(),
+            "smoothing": _smoothing(0.5),
         },
-        MedianStopping,
+        Plateau,
+        _never("window"),
+    ),
+    "patience": Entry(
+        "stops a trial that has not improved on its best for a number of steps",
+        {
+            "max_t": _MAX_T,
+            "grace_period": count(1),
+            "patience": count(5),
+            "min_delta": _least_improvement(),
+            "smoothing": _smoothing(0.0),
+        },
+        Patience,
+        _never("patience"),
     ),
     "asha": Entry(
         "asynchronous successive halving: gives the best 1/reduction_factor at each rung more",
@@ -78,17 +213,31 @@ def check_scheduler(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     max_t, grace = filled.get("max_t"), filled.get("grace_period", 1)
     if max_t is not None and grace > max_t:
         raise SpecError(f"scheduler {name}: grace_period {grace} is beyond max_t {max_t}; lower it")
+    if amiss := entry.amiss(filled):
+        raise SpecError(f"scheduler {name}: {amiss}")
     return filled
 
 
-def build_scheduler(name: str, options: Mapping[str, Any]) -> Scheduler:
+def build_scheduler(name: str, options: Mapping[str, Any], goal: Goal | None = None) -> Scheduler:
     """The scheduler `name` with `options`, checked.
 
+    Args:
+        name, options: as in a spec.
+        goal: what is optimised; only rules with options in the metric's own unit look at it.
+
     Raises:
-        SpecError: as `check_scheduler`.
+        SpecError: as `check_scheduler`, and if a goal is needed and none is given.
     """
     checked = check_scheduler(name, options)
-    return SCHEDULERS[name].build(**checked)
+    entry = SCHEDULERS[name]
+    if not entry.wants_goal:
+        return entry.build(**checked)
+    if goal is None:
+        raise SpecError(
+            f"scheduler {name}: its bounds are in the metric's unit, so it must know which way that "
+            f"is better; pass build_scheduler({name!r}, options, goal) a raysweep.trials.goal.Goal"
+        )
+    return entry.build(goal, **checked)
 
 
 def levels_of(written: Mapping[str, Any]) -> tuple[int, ...]:

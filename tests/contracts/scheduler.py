@@ -22,7 +22,7 @@ from raysweep.trials.decisions import Continue, Decision, Finish, Pause, RunTo, 
 from raysweep.trials.events import Event
 from raysweep.trials.goal import WORST
 from raysweep.trials.trial import Outcome, Report, Status, trial_id
-from tests.orchestrator.harness import Memory, OneNumber, make_state, run
+from tests.orchestrator.harness import GOAL, Memory, OneNumber, make_state, run
 
 _ENDS = {Stop: Status.STOPPED, Finish: Status.COMPLETED}
 
@@ -168,7 +168,7 @@ class SchedulerContract:
     options: ClassVar[dict[str, Any]]
 
     def make(self) -> Scheduler:
-        return build_scheduler(self.name, self.options)
+        return build_scheduler(self.name, self.options, GOAL)
 
     @property
     def filled(self) -> dict[str, Any]:

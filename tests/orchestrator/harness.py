@@ -96,7 +96,7 @@ def make_state(
     scheduler: dict[str, Any], searcher: OneNumber | None = None, **rules: Any
 ) -> SweepState:
     options = dict(scheduler)
-    built = build_scheduler(options.pop("name"), options)
+    built = build_scheduler(options.pop("name"), options, GOAL)
     rules.setdefault("budget", Budget(trials=12))
     return SweepState(Rules(GOAL, **rules), searcher or OneNumber(), built)
 

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from raysweep.orchestrator.story import tell
 from raysweep.results.read import read
@@ -25,3 +29,57 @@ def test_the_default_says_what_it_chose(tmp_path: Path) -> None:
     assert "suggested by the auto searcher; mobster: logei" in text
     assert "auto chose mobster: results at 3 rungs, learnt from together" in text
     assert verify(results.path) == []
+
+
+def texts(folder: Path, **changes: Any) -> list[str]:
+    """Every sentence of the stories of a simulated sweep, in the order of its trials."""
+    results = read(simulated_sweep(folder, searcher="random", **changes))
+    names = results.arrow("trials")["trial_id"].to_pylist()
+    return [moment.text for name in names for moment in tell(results, name).moments]
+
+
+def matching(found: list[str], pattern: str) -> list[str]:
+    return [text for text in found if re.fullmatch(pattern, text)]
+
+
+_N = r"-?[\d.e+-]+"
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "goes_on", "ends"),
+    [
+        (
+            {"name": "percentile", "max_t": 9},
+            rf"step \d: loss {_N} ranks \d+ of \d+ at rung \d, the cutoff is {_N}: goes on to step \d",
+            rf"step \d: loss {_N} ranks \d+ of \d+ at rung \d, the cutoff is {_N}: percentile stops it",
+        ),
+        (
+            {"name": "threshold", "max_t": 9, "upper": [[1, 100.0], [4, 0.1]]},
+            rf"step \d: loss {_N}, the bound is {_N}: goes on to step \d",
+            rf"step \d: loss {_N}, the bound is 0.1: threshold stops it",
+        ),
+        (
+            {"name": "plateau", "max_t": 9, "window": 2, "tolerance": 0.1},
+            rf"step \d: the curve of loss is at {_N}, where {_N} would tell of progress: goes on to step \d",
+            rf"step \d: the curve of loss is at {_N}, where {_N} would tell of progress: plateau stops it",
+        ),
+        (
+            {"name": "patience", "max_t": 9, "patience": 2, "min_delta": 0.1},
+            rf"step \d: the curve of loss is at {_N}, where {_N} would tell of progress: goes on to step \d",
+            rf"step \d: the curve of loss is at {_N}, where {_N} would tell of progress: patience stops it",
+        ),
+    ],
+    ids=lambda value: value["name"] if isinstance(value, dict) else "",
+)
+def test_each_rule_tells_why_a_trial_went_on_and_why_it_ended(
+    tmp_path: Path, scheduler: dict[str, Any], goes_on: str, ends: str
+) -> None:
+    found = texts(tmp_path, scheduler=scheduler)
+    assert matching(found, goes_on)
+    assert matching(found, ends)
+
+
+def test_bounds_are_told_in_the_metrics_own_unit(tmp_path: Path) -> None:
+    scheduler = {"name": "threshold", "max_t": 9, "lower": 0.75}
+    found = texts(tmp_path, metric="accuracy", mode="max", scheduler=scheduler)
+    assert matching(found, rf"step \d: accuracy {_N}, the bound is 0.75: threshold stops it")

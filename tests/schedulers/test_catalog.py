@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -8,7 +9,16 @@ from raysweep.schedulers.asha import PromotionAsha, StoppingAsha
 from raysweep.schedulers.catalog import SCHEDULERS, build_scheduler, check_scheduler
 from raysweep.schedulers.fifo import Fifo
 from raysweep.schedulers.median import MedianStopping
+from raysweep.schedulers.patience import Patience
+from raysweep.schedulers.percentile import PercentileStopping
+from raysweep.schedulers.plateau import Plateau
+from raysweep.schedulers.threshold import Threshold
 from raysweep.trials.errors import SpecError
+from raysweep.trials.goal import Goal
+
+LOSS = Goal((("loss", "min"),))
+NEEDED: dict[str, dict[str, Any]] = {"threshold": {"upper": 1.0}}
+"""What a scheduler cannot do without, beside max_t."""
 
 
 @pytest.mark.parametrize("name", SCHEDULERS)
@@ -16,10 +26,10 @@ def test_every_scheduler_says_what_it_is_for_and_its_checked_options_check_again
     name: str,
 ) -> None:
     assert SCHEDULERS[name].summary
-    options = check_scheduler(name, {"max_t": 9})
+    options = check_scheduler(name, {"max_t": 9, **NEEDED.get(name, {})})
     assert options.keys() == SCHEDULERS[name].options.keys()
     assert check_scheduler(name, options) == options
-    assert build_scheduler(name, options).grant("a") >= 1
+    assert build_scheduler(name, options, LOSS).grant("a") >= 1
 
 
 @pytest.mark.parametrize(
@@ -27,13 +37,17 @@ def test_every_scheduler_says_what_it_is_for_and_its_checked_options_check_again
     [
         ("fifo", {}, Fifo),
         ("median", {}, MedianStopping),
+        ("percentile", {}, PercentileStopping),
+        ("threshold", {"lower": 0.1}, Threshold),
+        ("plateau", {}, Plateau),
+        ("patience", {}, Patience),
         ("asha", {"max_t": 9}, PromotionAsha),
         ("asha", {"max_t": 9, "form": "promotion"}, PromotionAsha),
         ("asha", {"max_t": 9, "form": "stopping"}, StoppingAsha),
     ],
 )
 def test_a_name_builds_its_scheduler(name: str, options: dict[str, Any], kind: type) -> None:
-    assert type(build_scheduler(name, options)) is kind
+    assert type(build_scheduler(name, options, LOSS)) is kind
 
 
 def test_a_whole_number_written_as_a_float_is_one() -> None:
@@ -50,7 +64,7 @@ def test_defaults() -> None:
     ("name", "options", "message"),
     [
         ("ahsa", {}, r"scheduler: 'ahsa' is not one; did you mean 'asha'\? allowed: fifo, median"),
-        ("hyperopt", {}, "'hyperopt' is not one; .*fifo, median, asha"),
+        ("hyperopt", {}, "'hyperopt' is not one; .*fifo, median, percentile"),
         ("asha", {}, "scheduler asha: max_t is missing; it may be a whole number, 1 or more"),
         ("asha", {"max_t": None}, "max_t is missing"),
         ("asha", {"maxt": 9}, r"'maxt' is no option of it; did you mean 'max_t'\?"),
@@ -65,6 +79,27 @@ def test_defaults() -> None:
         ("median", {"min_trials": 0}, "min_trials is 0"),
         ("median", {"interval": None}, "interval is missing"),
         ("fifo", {"grace_period": 1}, "'grace_period' is no option of it"),
+        ("percentile", {"percentile": 101}, "percentile is 101; it may be a number from 0 to 100"),
+        ("percentile", {"against": "best"}, "against is 'best'; it may be bests or averages"),
+        ("threshold", {}, "neither lower nor upper is given; give one of them, or both"),
+        ("threshold", {"upper": "10"}, "upper is '10'; it may be a number, or .* pairs"),
+        ("threshold", {"upper": float("nan")}, "upper is nan"),
+        ("threshold", {"upper": True}, "upper is True"),
+        ("threshold", {"upper": []}, r"upper is \[\]"),
+        ("threshold", {"upper": [[5, 1.0], [2, 3.0]]}, "it may be .* ascending steps of 1 or more"),
+        ("threshold", {"upper": [[1, 1.0], [1, 3.0]]}, "upper is"),
+        ("threshold", {"upper": [[0, 1.0]]}, "upper is"),
+        ("threshold", {"upper": [1, 1.0]}, "upper is"),
+        ("threshold", {"upper": [[1, "x"]]}, "upper is"),
+        ("threshold", {"lower": 2, "upper": 1}, "lower 2 is above upper 1 from step 1 on.*swap them"),
+        ("threshold", {"lower": 2, "upper": [[1, 9], [7, 1]]}, "above upper 1 from step 7 on"),
+        ("plateau", {"window": 0}, "window is 0"),
+        ("plateau", {"tolerance": -1}, "tolerance is -1; it may be a number, 0 or more"),
+        ("plateau", {"smoothing": 1}, "smoothing is 1; it may be a number from 0 to below 1"),
+        ("plateau", {"max_t": 5}, "window 4 is over at step 5 .* max_t is 5: nothing could be st"),
+        ("patience", {"patience": 0}, "patience is 0"),
+        ("patience", {"min_delta": float("inf")}, "min_delta is inf"),
+        ("patience", {"max_t": 9, "patience": 8}, "patience 8 is over at step 9 .*lower patience"),
     ],
 )  # fmt: skip
 def test_refusals(name: str, options: dict[str, Any], message: str) -> None:
@@ -76,3 +111,13 @@ def test_refusals(name: str, options: dict[str, Any], message: str) -> None:
 def test_building_an_unknown_scheduler_is_refused_as_checking_it_is(name: str) -> None:
     with pytest.raises(SpecError, match="is not one"):
         build_scheduler(name, {"max_t": 9})
+
+
+def test_bounds_need_to_know_which_way_is_better() -> None:
+    with pytest.raises(SpecError, match=r"scheduler threshold: its bounds .*pass .*Goal"):
+        build_scheduler("threshold", {"upper": 1.0})
+
+
+def test_bounds_survive_json_as_they_are() -> None:
+    options = check_scheduler("threshold", {"upper": [[1, 5], [4, 3.5]], "lower": 1e3 - 1e3})
+    assert check_scheduler("threshold", json.loads(json.dumps(options))) == options
