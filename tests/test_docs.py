@@ -198,6 +198,24 @@ def test_every_searcher_has_a_page_with_an_example(name: str) -> None:
         SweepSpec.from_dict({"trainable": "a:b", "metric": "loss", "mode": "min", **example})
 
 
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_every_scheduler_has_a_page_with_an_example_and_its_options(name: str) -> None:
+    page = ROOT / "docs" / "schedulers" / f"{name}.md"
+    examples = [parse_yaml(block, name) for block in blocks(page, "yaml")]
+    assert examples
+    for example in examples:
+        scheduler = example["scheduler"]
+        assert (scheduler if isinstance(scheduler, str) else scheduler["name"]) == name
+        SweepSpec.from_dict({"trainable": "a:b", "metric": "loss", "mode": "min", **example})
+    for option in SCHEDULERS[name].options:
+        assert f"`{option}`" in text_of(page), f"{page.name} does not say what {option} is"
+
+
+def test_the_guide_to_schedulers_names_each() -> None:
+    linked = _LINK.findall(text_of(ROOT / "docs" / "schedulers" / "README.md"))
+    assert {f"{name}.md" for name in SCHEDULERS} <= set(linked)
+
+
 @pytest.mark.parametrize("name", [*SEARCHERS, *SCHEDULERS])
 def test_every_searcher_and_scheduler_has_a_row_with_its_options_and_defaults(name: str) -> None:
     options, when, cost = (rows("searcher") | rows("scheduler"))[name]
