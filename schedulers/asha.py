@@ -9,11 +9,16 @@ Parallel Hyperparameter Tuning", MLSys 2020, arXiv:1810.05934.
     stopping    the form that most implementations ship: a trial goes on at once if it is among
                 the best max(1, ⌊n/η⌋) that have reached the rung so far, and is stopped for good
                 otherwise. It needs no checkpoints and forgives less.
+
+Without a max_t the rungs go on without end (section 3.3, the infinite horizon): g, gη, gη² … up to
+`UNBOUNDED`, which no trial reaches. The promotion form ends all the same, since ⌊n/η⌋ is 0 at some
+rung; the stopping form lets its first trial run until its training code ends.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any
 
 from sortedcontainers import SortedList
@@ -22,22 +27,34 @@ from raysweep.schedulers.base import Promotion
 from raysweep.schedulers.rungs import Rung, reason, rung_steps
 from raysweep.trials.decisions import CONTINUE, Decision, Finish, Pause, Reason, RunTo, Stop
 from raysweep.trials.goal import WORST
-from raysweep.trials.trial import Outcome, Report, TrialId
+from raysweep.trials.trial import UNBOUNDED, Outcome, Report, TrialId
 
 
 class _Ladder(ABC):
     """The rungs that both forms share.
 
     Args:
-        max_t: R, the step at which a trial is complete.
+        max_t: R, the step at which a trial is complete; None: never, by the scheduler.
         grace_period: g, the first rung.
         reduction_factor: η ≥ 2.
+        steps: those of the rungs, ascending and below R; None: g, gη, gη², …
+        rule: what reasons call it.
     """
 
-    def __init__(self, max_t: int, grace_period: int = 1, reduction_factor: int = 3) -> None:
-        self._max_t = max_t
-        self._eta = reduction_factor
-        self._rungs = [Rung(step) for step in rung_steps(grace_period, max_t, reduction_factor)]
+    def __init__(
+        self,
+        max_t: int | None = None,
+        grace_period: int = 1,
+        reduction_factor: int = 3,
+        *,
+        steps: Sequence[int] | None = None,
+        rule: str = "asha",
+    ) -> None:
+        self._max_t = UNBOUNDED if max_t is None else max_t
+        self._eta, self._rule = reduction_factor, rule
+        if steps is None:
+            steps = rung_steps(grace_period, self._max_t, reduction_factor)
+        self._rungs = [Rung(step) for step in steps]
         self._index = {rung.step: i for i, rung in enumerate(self._rungs)}
 
     def _above(self, index: int) -> int:
@@ -66,7 +83,7 @@ class StoppingAsha(_Ladder):
     def _at_rung(self, index: int, report: Report) -> Decision:
         rung = self._rungs[index]
         standing = rung.standing(rung.record(report.score), self._eta, least=1)
-        why = reason("asha", rung, report.score, standing)
+        why = reason(self._rule, rung, report.score, standing)
         if report.score == WORST or standing.rank > standing.keep:
             return Stop(why)
         return RunTo(self._above(index), why)
@@ -95,8 +112,16 @@ class PromotionAsha(_Ladder):
     which saves a checkpoint and a start; Algorithm 2 would first look at higher rungs.
     """
 
-    def __init__(self, max_t: int, grace_period: int = 1, reduction_factor: int = 3) -> None:
-        super().__init__(max_t, grace_period, reduction_factor)
+    def __init__(
+        self,
+        max_t: int | None = None,
+        grace_period: int = 1,
+        reduction_factor: int = 3,
+        *,
+        steps: Sequence[int] | None = None,
+        rule: str = "asha",
+    ) -> None:
+        super().__init__(max_t, grace_period, reduction_factor, steps=steps, rule=rule)
         self._waiting = [SortedList() for _ in self._rungs]  # (score, order, trial) not promoted
         self._place: dict[TrialId, tuple[int, tuple[float, int, TrialId]]] = {}
 
@@ -104,7 +129,7 @@ class PromotionAsha(_Ladder):
         rung = self._rungs[index]
         key = rung.record(report.score)
         standing = rung.standing(key, self._eta)
-        why = reason("asha", rung, report.score, standing)
+        why = reason(self._rule, rung, report.score, standing)
         if report.score == WORST:
             return Stop(why)  # nothing can ever promote it, so it need not keep a checkpoint
         if standing.rank <= standing.keep:
@@ -126,7 +151,7 @@ class PromotionAsha(_Ladder):
             if rung.survives((score, order), self._eta):
                 self._leave(trial)
                 standing = rung.standing((score, order), self._eta)
-                why = reason("asha promotion", rung, score, standing)
+                why = reason(f"{self._rule} promotion", rung, score, standing)
                 return Promotion(trial, self._above(index), why)
         return None
 

@@ -96,3 +96,19 @@ def plan(steps: list[int], max_t: int, reduction_factor: int, trials: int) -> li
         rows.append({"step": step, "trials": left})
         left //= reduction_factor
     return rows
+
+
+def reached_steps(grace_period: int, reduction_factor: int, trials: int) -> list[int]:
+    """The rungs that any of `trials` reach where rungs go on without end.
+
+    ⌊n/η⌋ of n go on, so the highest is the one at which fewer than η are left.
+
+    Example:
+        >>> reached_steps(1, 3, 20)
+        [1, 3, 9]
+    """
+    steps, step = [], grace_period
+    while trials:
+        steps.append(step)
+        step, trials = step * reduction_factor, trials // reduction_factor
+    return steps

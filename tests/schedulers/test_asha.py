@@ -12,7 +12,7 @@ from raysweep.trials.decisions import CONTINUE, Finish, Pause, Reason, RunTo, St
 from raysweep.trials.goal import WORST
 from raysweep.trials.streams import Stream
 from raysweep.trials.trial import Report, trial_id
-from tests.contracts.scheduler import RungContract
+from tests.contracts.scheduler import Play, RungContract
 
 
 class TestPromotion(RungContract):
@@ -38,6 +38,24 @@ class TestStoppingFromALaterRung(RungContract):
         "reduction_factor": 2,
         "form": "stopping",
     }
+
+
+class TestEndlessPromotion(RungContract):
+    """Without max_t: 27 trials with η = 3 have rungs 1, 3, 9, 27, of which the last has one."""
+
+    name = "asha"
+    options: ClassVar[dict[str, Any]] = {}
+
+    def test_nobody_is_granted_more_than_max_t(self) -> None:
+        reached = Play(self.make).tournament([float(n % 7) for n in range(40)])
+        assert max(reached.values()) == 27, "40, 13, 4 and 1 trials; ⌊1/3⌋ = 0 go on"
+
+    @pytest.mark.parametrize("place", [0, 13, 26])
+    def test_the_best_of_all_is_never_lost(self, place: int) -> None:
+        scores = [1.0 + n % 4 for n in range(27)]
+        scores[place] = 0.0
+        reached = Play(self.make).tournament(scores)
+        assert reached[trial_id(place)] == 27 == max(reached.values())
 
 
 def report(trial: str, step: int, score: float) -> Report:
@@ -112,6 +130,33 @@ def test_without_rungs_a_trial_runs_straight_to_its_end(
     assert asha.grant("a") == 4
     assert asha.on_report(report("a", 3, 1.0)) is CONTINUE
     assert isinstance(asha.on_report(report("a", 4, WORST)), Finish)
+
+
+def test_endless_stopping_by_hand() -> None:
+    """Without max_t the first trial, best of one at each rung, goes on: 1, 2, 4, 8 …"""
+    asha = StoppingAsha(reduction_factor=2)
+    assert asha.grant("a") == 1
+    granted = [asha.on_report(report("a", 2**k, 5.0)) for k in range(40)]
+    assert [decision.step for decision in granted if isinstance(decision, RunTo)] == [
+        2**k for k in range(1, 41)
+    ]
+    assert isinstance(asha.on_report(report("b", 1, 6.0)), Stop)
+    assert isinstance(asha.on_report(report("a", 2**40, float("inf"))), Stop)
+
+
+@pytest.mark.parametrize("form", [PromotionAsha, StoppingAsha])
+def test_rungs_may_be_given_and_the_rule_named(
+    form: type[PromotionAsha] | type[StoppingAsha],
+) -> None:
+    asha = form(10, reduction_factor=2, steps=(2, 7), rule="mine")
+    assert asha.grant("a") == 2
+    decision = asha.on_report(report("a", 2, 1.0))
+    assert isinstance(decision, RunTo | Pause)
+    assert decision.reason.rule == "mine"
+    asha.on_report(report("b", 2, 0.5))
+    above = asha.on_report(report("b", 7, 0.5))
+    assert isinstance(above, RunTo | Pause)
+    assert above.reason.rung == 7
 
 
 class Naive:

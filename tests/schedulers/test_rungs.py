@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raysweep.schedulers.rungs import Rung, Standing, plan, reason, rung_steps
+from raysweep.schedulers.rungs import Rung, Standing, plan, reached_steps, reason, rung_steps
 from raysweep.trials.goal import WORST
 
 
@@ -105,3 +105,18 @@ def test_the_plan_of_81_trials() -> None:
         {"step": 9, "trials": 9},
         {"step": 27, "trials": 3},
     ]
+
+
+@pytest.mark.parametrize(
+    ("grace", "eta", "trials", "steps"),
+    [
+        (1, 3, 20, [1, 3, 9]),  # 20, 6, 2 and then 0
+        (1, 3, 27, [1, 3, 9, 27]),  # 27, 9, 3, 1
+        (5, 2, 4, [5, 10, 20]),  # 4, 2, 1
+        (4, 2, 1, [4]),
+    ],
+)
+def test_the_rungs_that_so_many_trials_reach(
+    grace: int, eta: int, trials: int, steps: list[int]
+) -> None:
+    assert reached_steps(grace, eta, trials) == steps
