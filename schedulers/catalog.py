@@ -7,13 +7,14 @@ from typing import Any, NamedTuple
 
 from raysweep.schedulers.asha import PromotionAsha, StoppingAsha
 from raysweep.schedulers.base import Scheduler
+from raysweep.schedulers.brackets import of_asha, of_hyperband
 from raysweep.schedulers.fifo import Fifo
 from raysweep.schedulers.hyperband import HyperBand
 from raysweep.schedulers.median import MedianStopping
 from raysweep.schedulers.patience import Patience
 from raysweep.schedulers.percentile import PercentileStopping
 from raysweep.schedulers.plateau import Plateau
-from raysweep.schedulers.rungs import rung_steps
+from raysweep.schedulers.rungs import reached_steps, rung_steps
 from raysweep.schedulers.threshold import Line, Threshold
 from raysweep.trials.errors import SpecError
 from raysweep.trials.goal import Goal
@@ -27,6 +28,7 @@ from raysweep.trials.options import (
     number,
     word,
 )
+from raysweep.trials.trial import UNBOUNDED
 
 _Options = Mapping[str, Any]
 
@@ -120,8 +122,24 @@ def _never(option: str) -> Callable[[_Options], str]:
     return amiss
 
 
-def _asha(form: str, **options: int) -> Scheduler:
-    return (PromotionAsha if form == "promotion" else StoppingAsha)(**options)
+def _asha(form: str, brackets: int, **options: Any) -> Scheduler:
+    kind = PromotionAsha if form == "promotion" else StoppingAsha
+    return kind(**options) if brackets == 1 else of_asha(kind, brackets=brackets, **options)
+
+
+def _hyperband(form: str, **options: int) -> Scheduler:
+    return HyperBand(**options) if form == "synchronous" else of_hyperband(**options)
+
+
+def _brackets_amiss(options: _Options) -> str:
+    grace, factor, max_t = (options[o] for o in ("grace_period", "reduction_factor", "max_t"))
+    possible = len(rung_steps(grace, UNBOUNDED if max_t is None else max_t, factor)) + 1
+    if options["brackets"] <= possible:
+        return ""
+    return (
+        f"brackets is {options['brackets']}, and from grace_period {grace} to max_t {max_t} there "
+        f"is room for {possible}, each beginning {factor} times as late as the one before; lower it"
+    )
 
 
 SCHEDULERS: dict[str, Entry] = {
@@ -181,12 +199,14 @@ SCHEDULERS: dict[str, Entry] = {
     "asha": Entry(
         "asynchronous successive halving: gives the best 1/reduction_factor at each rung more",
         {
-            "max_t": count(required=True),
+            "max_t": _MAX_T,
             "grace_period": count(1),
             "reduction_factor": count(3, least=2),
             "form": word("promotion", "promotion", "stopping"),
+            "brackets": count(1),
         },
         _asha,
+        _brackets_amiss,
     ),
     "hyperband": Entry(
         "brackets of successive halving, from many short trials to few long ones",
@@ -194,8 +214,9 @@ SCHEDULERS: dict[str, Entry] = {
             "max_t": count(required=True),
             "grace_period": count(1),
             "reduction_factor": count(3, least=2),
+            "form": word("synchronous", "synchronous", "asynchronous"),
         },
-        HyperBand,
+        _hyperband,
     ),
 }
 
@@ -240,11 +261,17 @@ def build_scheduler(name: str, options: Mapping[str, Any], goal: Goal | None = N
     return entry.build(goal, **checked)
 
 
-def levels_of(written: Mapping[str, Any]) -> tuple[int, ...]:
+_MANY = 1000
+"""How many trials to reckon with where a spec does not say."""
+
+
+def levels_of(written: Mapping[str, Any], trials: int | None = None) -> tuple[int, ...]:
     """The steps at which a scheduler compares trials, ascending, and its max_t behind them.
 
     Args:
         written: its name and options, as a spec has them.
+        trials: how many there will be, if that is known. Where rungs go on without end, those
+            count that so many trials reach.
 
     Returns:
         Nothing for schedulers without rungs, and for Python objects.
@@ -252,8 +279,10 @@ def levels_of(written: Mapping[str, Any]) -> tuple[int, ...]:
     if written.get("name") not in ("asha", "hyperband"):
         return ()
     grace, factor = written.get("grace_period", 1), written.get("reduction_factor", 3)
-    max_t = written["max_t"]
-    if written["name"] == "asha":
+    max_t = written.get("max_t")
+    if max_t is None:
+        return tuple(reached_steps(grace, factor, trials or _MANY))
+    if written["name"] != "hyperband":
         return (*rung_steps(grace, max_t, factor), max_t)
     shares = [max_t // step for step in rung_steps(1, max_t + 1, factor)]
     return tuple(sorted({step for step in shares if step >= grace}))

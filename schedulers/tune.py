@@ -14,7 +14,7 @@ from typing import Any
 
 from raysweep.schedulers.asha import PromotionAsha, StoppingAsha
 from raysweep.schedulers.base import Scheduler
-from raysweep.schedulers.brackets import Brackets
+from raysweep.schedulers.brackets import of_asha, tune_shares
 from raysweep.schedulers.tune_scheduler import TuneScheduler
 from raysweep.trials.errors import SpecError
 
@@ -90,7 +90,8 @@ class AsyncHyperBandScheduler(TuneScheduler):
             return super().native()
         form = PromotionAsha if self.options["form"] == "promotion" else StoppingAsha
         first, factor = self.options["grace_period"], self.options["reduction_factor"]
-        return Brackets(form, self.options["max_t"], first, factor, self.brackets)
+        max_t = self.options["max_t"]
+        return of_asha(form, max_t, first, factor, self.brackets, tune_shares)
 
     def _state(self) -> dict[str, Any]:
         return {**super()._state(), "brackets": self.brackets}

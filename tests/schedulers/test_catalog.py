@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 
 from raysweep.schedulers.asha import PromotionAsha, StoppingAsha
-from raysweep.schedulers.catalog import SCHEDULERS, build_scheduler, check_scheduler
+from raysweep.schedulers.brackets import Brackets
+from raysweep.schedulers.catalog import SCHEDULERS, build_scheduler, check_scheduler, levels_of
 from raysweep.schedulers.fifo import Fifo
+from raysweep.schedulers.hyperband import HyperBand
 from raysweep.schedulers.median import MedianStopping
 from raysweep.schedulers.patience import Patience
 from raysweep.schedulers.percentile import PercentileStopping
@@ -44,6 +46,11 @@ def test_every_scheduler_says_what_it_is_for_and_its_checked_options_check_again
         ("asha", {"max_t": 9}, PromotionAsha),
         ("asha", {"max_t": 9, "form": "promotion"}, PromotionAsha),
         ("asha", {"max_t": 9, "form": "stopping"}, StoppingAsha),
+        ("asha", {}, PromotionAsha),
+        ("asha", {"max_t": 9, "brackets": 3}, Brackets),
+        ("asha", {"brackets": 3, "form": "stopping"}, Brackets),
+        ("hyperband", {"max_t": 9}, HyperBand),
+        ("hyperband", {"max_t": 9, "form": "asynchronous"}, Brackets),
     ],
 )
 def test_a_name_builds_its_scheduler(name: str, options: dict[str, Any], kind: type) -> None:
@@ -56,7 +63,7 @@ def test_a_whole_number_written_as_a_float_is_one() -> None:
 
 def test_defaults() -> None:
     assert check_scheduler("asha", {"max_t": 27}) == {
-        "max_t": 27, "grace_period": 1, "reduction_factor": 3, "form": "promotion",
+        "max_t": 27, "grace_period": 1, "reduction_factor": 3, "form": "promotion", "brackets": 1,
     }  # fmt: skip
 
 
@@ -65,8 +72,12 @@ def test_defaults() -> None:
     [
         ("ahsa", {}, r"scheduler: 'ahsa' is not one; did you mean 'asha'\? allowed: fifo, median"),
         ("hyperopt", {}, "'hyperopt' is not one; .*fifo, median, percentile"),
-        ("asha", {}, "scheduler asha: max_t is missing; it may be a whole number, 1 or more"),
-        ("asha", {"max_t": None}, "max_t is missing"),
+        ("hyperband", {}, "scheduler hyperband: max_t is missing; it may be a whole number, 1 or m"),
+        ("hyperband", {"max_t": None}, "max_t is missing"),
+        ("hyperband", {"max_t": 9, "form": "async"}, "it may be synchronous or asynchronous"),
+        ("asha", {"max_t": 9, "brackets": 0}, "brackets is 0; it may be a whole number, 1 or more"),
+        ("asha", {"max_t": 9, "brackets": 4}, "brackets is 4, .* max_t 9 there is room for 3, .*low"),
+        ("asha", {"max_t": 9, "grace_period": 9, "brackets": 2}, "brackets is 2, .* room for 1"),
         ("asha", {"maxt": 9}, r"'maxt' is no option of it; did you mean 'max_t'\?"),
         ("asha", {"max_t": 0}, "max_t is 0; it may be a whole number, 1 or more"),
         ("asha", {"max_t": 2.5}, r"max_t is 2\.5; it may be a whole number"),
@@ -121,3 +132,22 @@ def test_bounds_need_to_know_which_way_is_better() -> None:
 def test_bounds_survive_json_as_they_are() -> None:
     options = check_scheduler("threshold", {"upper": [[1, 5], [4, 3.5]], "lower": 1e3 - 1e3})
     assert check_scheduler("threshold", json.loads(json.dumps(options))) == options
+
+
+@pytest.mark.parametrize(
+    ("written", "trials", "levels"),
+    [
+        ({"name": "asha", "max_t": 27}, None, (1, 3, 9, 27)),
+        ({"name": "asha", "max_t": 27, "brackets": 2}, 40, (1, 3, 9, 27)),
+        ({"name": "asha", "max_t": None}, 20, (1, 3, 9)),  # 20, 6, 2 trials, then none
+        ({"name": "asha", "max_t": None, "reduction_factor": 10}, None, (1, 10, 100, 1000)),
+        ({"name": "hyperband", "max_t": 100}, None, (1, 3, 11, 33, 100)),
+        ({"name": "hyperband", "max_t": 100, "form": "asynchronous"}, None, (1, 3, 11, 33, 100)),
+        ({"name": "median", "max_t": 27}, None, ()),
+        ({"name": "<python:Mine>"}, None, ()),
+    ],
+)
+def test_the_steps_that_a_searcher_may_learn_from(
+    written: dict[str, Any], trials: int | None, levels: tuple[int, ...]
+) -> None:
+    assert levels_of(written, trials) == levels
