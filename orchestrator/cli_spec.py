@@ -85,14 +85,21 @@ def _given(part: dict[str, Any]) -> dict[str, Any]:
 
 
 def rungs_plan(spec: SweepSpec) -> list[dict[str, int]]:
-    """How many trials reach each rung if every comparison is clear; empty without rungs."""
-    from raysweep.schedulers.rungs import plan, rung_steps
+    """How many trials reach each rung if every comparison is clear; empty without rungs.
+
+    Nor is anything said of several brackets, as chance decides how many trials each gets.
+    """
+    from raysweep.schedulers.rungs import plan, reached_steps, rung_steps
 
     options, trials = spec.scheduler, spec.budget.trials
-    if options["name"] != "asha" or trials is None:
+    if options["name"] != "asha" or options["brackets"] > 1 or trials is None:
         return []
-    max_t, factor = options["max_t"], options["reduction_factor"]
-    return plan(rung_steps(options["grace_period"], max_t, factor), max_t, factor, trials)
+    grace, max_t, factor = (options[o] for o in ("grace_period", "max_t", "reduction_factor"))
+    if max_t is None:
+        *steps, max_t = reached_steps(grace, factor, trials)
+    else:
+        steps = rung_steps(grace, max_t, factor)
+    return plan(steps, max_t, factor, trials)
 
 
 def _show(facts: dict[str, Any]) -> None:

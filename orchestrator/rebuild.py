@@ -118,7 +118,7 @@ def setting_of(spec: SweepSpec, earlier: tuple[Earlier, ...] = ()) -> Setting:
         workers=spec.cluster.max_slots,
         earlier=earlier,
         facts=dict(spec.searcher.get("facts") or {}),
-        levels=levels_of(spec.scheduler),
+        levels=levels_of(spec.scheduler, spec.budget.trials),
     )
 
 

@@ -60,6 +60,22 @@ def test_validate_gives_the_same_to_machines(tmp_path: Path) -> None:
     assert facts["example"].keys() >= {"lr", "optimizer"}
 
 
+@pytest.mark.parametrize(
+    ("options", "rungs"),
+    [
+        ({}, [(1, 20), (3, 6), (9, 2)]),  # 20 // 3 = 6, 6 // 3 = 2, 2 // 3 = 0: no rung beyond
+        ({"grace_period": 5, "reduction_factor": 4}, [(5, 20), (20, 5), (80, 1)]),
+        ({"max_t": 9, "brackets": 2}, []),
+    ],
+)
+def test_validate_plans_rungs_without_end_and_says_nothing_of_several_brackets(
+    tmp_path: Path, options: dict[str, int], rungs: list[tuple[int, int]]
+) -> None:
+    spec = write_spec(tmp_path, scheduler={"name": "asha", **options})
+    facts = json.loads(call("validate", spec, "--json").stdout)
+    assert [(row["step"], row["trials"]) for row in facts["rungs"]] == rungs
+
+
 def test_validate_sees_that_the_name_is_taken(tmp_path: Path) -> None:
     spec = write_spec(tmp_path)
     simulated_sweep(tmp_path)

@@ -66,7 +66,8 @@ def test_the_documented_shape_is_read(tmp_path: Path) -> None:
     assert config["lr"] * config["width"] <= 8
     assert read.searcher == {"name": "random"}
     assert read.scheduler == {
-        "name": "asha", "max_t": 27, "grace_period": 1, "reduction_factor": 3, "form": "promotion"
+        "name": "asha", "max_t": 27, "grace_period": 1, "reduction_factor": 3, "form": "promotion",
+        "brackets": 1,
     }  # fmt: skip
     assert read.resources.gpu == 0.25
     assert read.budget.wall_time_s == 600.0
@@ -262,7 +263,7 @@ def test_a_spec_cannot_be_changed() -> None:
         ({"searcher": {"name": "grid", "points": {"y": 2}}}, "points names 'y', which is no parameter"),
         ({"searcher": 3}, r"searcher: got 3; write a name, or \{name: \.\.\."),
         ({"scheduler": "ahsa"}, r"scheduler: 'ahsa' is not one; did you mean 'asha'\?"),
-        ({"scheduler": {"name": "asha"}}, "scheduler asha: max_t is missing"),
+        ({"scheduler": {"name": "hyperband"}}, "scheduler hyperband: max_t is missing"),
         ({"scheduler": {"max_t": 3}}, "scheduler: got .*; write a name"),
         ({"resources": {"gpu": 1.5}}, r"resources: gpu is 1\.5; allowed are 0, a fraction from 0\.0001 to 1, and whole"),
         ({"resources": {"gpu": 0.00001}}, "gpu is 1e-05"),

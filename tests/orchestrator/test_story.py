@@ -64,6 +64,11 @@ _N = r"-?[\d.e+-]+"
             rf"step \d: the curve of loss is at {_N}, where {_N} would tell of progress: plateau stops it",
         ),
         (
+            {"name": "asha", "max_t": 9, "form": "stopping", "brackets": 2},
+            rf"step \d: loss {_N} ranks \d+ of \d+ at rung \d, the cutoff is {_N}: goes on to step \d",
+            rf"step 3: loss {_N} ranks \d+ of \d+ at rung 3, the cutoff is {_N}: asha bracket 1 stops it",
+        ),
+        (
             {"name": "patience", "max_t": 9, "patience": 2, "min_delta": 0.1},
             rf"step \d: the curve of loss is at {_N}, where {_N} would tell of progress: goes on to step \d",
             rf"step \d: the curve of loss is at {_N}, where {_N} would tell of progress: patience stops it",
