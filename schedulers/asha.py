@@ -122,6 +122,7 @@ class PromotionAsha(_Ladder):
         rule: str = "asha",
     ) -> None:
         super().__init__(max_t, grace_period, reduction_factor, steps=steps, rule=rule)
+        self._open = len(self._rungs)  # trials are promoted from the rungs below this one
         self._waiting = [SortedList() for _ in self._rungs]  # (score, order, trial) not promoted
         self._place: dict[TrialId, tuple[int, tuple[float, int, TrialId]]] = {}
 
@@ -132,7 +133,7 @@ class PromotionAsha(_Ladder):
         why = reason(self._rule, rung, report.score, standing)
         if report.score == WORST:
             return Stop(why)  # nothing can ever promote it, so it need not keep a checkpoint
-        if standing.rank <= standing.keep:
+        if standing.rank <= standing.keep and index < self._open:
             return RunTo(self._above(index), why)
         self._wait(index, (*key, report.trial))
         return Pause(why)
@@ -143,7 +144,7 @@ class PromotionAsha(_Ladder):
 
     def next_paused(self, more: bool = True) -> Promotion | None:
         """The best promotable trial of the highest rung that has one (Algorithm 2, get_job)."""
-        for index in range(len(self._rungs) - 1, -1, -1):
+        for index in range(self._open - 1, -1, -1):
             if not self._waiting[index]:
                 continue
             score, order, trial = self._waiting[index][0]
