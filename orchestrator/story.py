@@ -163,7 +163,11 @@ def _run_to(row: Mapping[str, Any], metric: str) -> str:
 
 def _pause(row: Mapping[str, Any], metric: str) -> str:
     standing = _standing(row, metric)
-    why = f"{standing}: pauses until it is promoted" if standing else f"pauses: {row['rule']}"
+    if row["rule"].endswith(" limit"):
+        until = f"pauses until trials rank otherwise at rung {row['rung']} than at the one below"
+    else:
+        until = "pauses until it is promoted"
+    why = f"{standing}: {until}" if standing else f"pauses: {row['rule']}"
     return f"step {row['step']:,}: {why}"
 
 

@@ -11,6 +11,7 @@ from raysweep.schedulers.brackets import of_asha, of_hyperband
 from raysweep.schedulers.fifo import Fifo
 from raysweep.schedulers.hyperband import HyperBand
 from raysweep.schedulers.median import MedianStopping
+from raysweep.schedulers.pasha import Pasha
 from raysweep.schedulers.patience import Patience
 from raysweep.schedulers.percentile import PercentileStopping
 from raysweep.schedulers.plateau import Plateau
@@ -208,6 +209,15 @@ SCHEDULERS: dict[str, Entry] = {
         _asha,
         _brackets_amiss,
     ),
+    "pasha": Entry(
+        "asha that trains no longer than it takes to rank the trials",
+        {
+            "max_t": count(required=True),
+            "grace_period": count(1),
+            "reduction_factor": count(3, least=2),
+        },
+        Pasha,
+    ),
     "hyperband": Entry(
         "brackets of successive halving, from many short trials to few long ones",
         {
@@ -276,7 +286,7 @@ def levels_of(written: Mapping[str, Any], trials: int | None = None) -> tuple[in
     Returns:
         Nothing for schedulers without rungs, and for Python objects.
     """
-    if written.get("name") not in ("asha", "hyperband"):
+    if written.get("name") not in ("asha", "pasha", "hyperband"):
         return ()
     grace, factor = written.get("grace_period", 1), written.get("reduction_factor", 3)
     max_t = written.get("max_t")

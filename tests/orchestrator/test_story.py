@@ -84,6 +84,16 @@ def test_each_rule_tells_why_a_trial_went_on_and_why_it_ended(
     assert matching(found, ends)
 
 
+def test_pasha_tells_of_those_that_wait_at_its_limit(tmp_path: Path) -> None:
+    found = texts(tmp_path, scheduler={"name": "pasha", "max_t": 27}, budget={"trials": 60})
+    stands = (
+        rf"loss {_N} ranks \d+ of \d+ at rung \d+, (the cutoff is {_N}|none is good enough yet)"
+    )
+    limit = r"pauses until trials rank otherwise at rung (\d+) than at the one below"
+    assert matching(found, rf"step \d+: {stands}: {limit}")
+    assert matching(found, rf"step \d+: {stands}: pauses until it is promoted")
+
+
 def test_bounds_are_told_in_the_metrics_own_unit(tmp_path: Path) -> None:
     scheduler = {"name": "threshold", "max_t": 9, "lower": 0.75}
     found = texts(tmp_path, metric="accuracy", mode="max", scheduler=scheduler)

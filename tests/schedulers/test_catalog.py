@@ -11,6 +11,7 @@ from raysweep.schedulers.catalog import SCHEDULERS, build_scheduler, check_sched
 from raysweep.schedulers.fifo import Fifo
 from raysweep.schedulers.hyperband import HyperBand
 from raysweep.schedulers.median import MedianStopping
+from raysweep.schedulers.pasha import Pasha
 from raysweep.schedulers.patience import Patience
 from raysweep.schedulers.percentile import PercentileStopping
 from raysweep.schedulers.plateau import Plateau
@@ -49,6 +50,7 @@ def test_every_scheduler_says_what_it_is_for_and_its_checked_options_check_again
         ("asha", {}, PromotionAsha),
         ("asha", {"max_t": 9, "brackets": 3}, Brackets),
         ("asha", {"brackets": 3, "form": "stopping"}, Brackets),
+        ("pasha", {"max_t": 9}, Pasha),
         ("hyperband", {"max_t": 9}, HyperBand),
         ("hyperband", {"max_t": 9, "form": "asynchronous"}, Brackets),
     ],
@@ -74,6 +76,8 @@ def test_defaults() -> None:
         ("hyperopt", {}, "'hyperopt' is not one; .*fifo, median, percentile"),
         ("hyperband", {}, "scheduler hyperband: max_t is missing; it may be a whole number, 1 or m"),
         ("hyperband", {"max_t": None}, "max_t is missing"),
+        ("pasha", {}, "scheduler pasha: max_t is missing"),
+        ("pasha", {"max_t": 9, "form": "stopping"}, "'form' is no option of it; allowed: max_t, gr"),
         ("hyperband", {"max_t": 9, "form": "async"}, "it may be synchronous or asynchronous"),
         ("asha", {"max_t": 9, "brackets": 0}, "brackets is 0; it may be a whole number, 1 or more"),
         ("asha", {"max_t": 9, "brackets": 4}, "brackets is 4, .* max_t 9 there is room for 3, .*low"),
@@ -141,6 +145,7 @@ def test_bounds_survive_json_as_they_are() -> None:
         ({"name": "asha", "max_t": 27, "brackets": 2}, 40, (1, 3, 9, 27)),
         ({"name": "asha", "max_t": None}, 20, (1, 3, 9)),  # 20, 6, 2 trials, then none
         ({"name": "asha", "max_t": None, "reduction_factor": 10}, None, (1, 10, 100, 1000)),
+        ({"name": "pasha", "max_t": 27, "grace_period": 2}, 50, (2, 6, 18, 27)),
         ({"name": "hyperband", "max_t": 100}, None, (1, 3, 11, 33, 100)),
         ({"name": "hyperband", "max_t": 100, "form": "asynchronous"}, None, (1, 3, 11, 33, 100)),
         ({"name": "median", "max_t": 27}, None, ()),
