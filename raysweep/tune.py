@@ -6,6 +6,7 @@ Everything that `ray.tune` offers, under its own name and meaning, but for:
 |---|---|
 | `Tuner`, `ResultGrid` | raysweep's: the sweep runs in raysweep's loop |
 | `ASHAScheduler`, `AsyncHyperBandScheduler`, `PromotionASHAScheduler`, `HyperBandScheduler`, `MedianStoppingRule`, `FIFOScheduler` | our schedulers, for stock `ray.tune.Tuner` and for ours |
+| `TuneScheduler` | any other of them by its name in a spec |
 | `AutoSearch`, `GPSearch`, `TPESearch`, `BOHBSearch`, `MobsterSearch`, `TransferSearch`, `PriorSearch`, `CMAESSearch`, `DESearch`, `EvolutionSearch`, `NSGA2Search`, `RandomSearch`, `GridSearch`, `SobolSearch`, `LHSSearch` | our searchers, for both as well |
 | `ParquetCallback` | raysweep's tables for a run of stock Ray Tune |
 | `TuneSpace` | translates a `param_space` |
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from raysweep.schedulers.tune import HyperBandScheduler as HyperBandScheduler
     from raysweep.schedulers.tune import MedianStoppingRule as MedianStoppingRule
     from raysweep.schedulers.tune import PromotionASHAScheduler as PromotionASHAScheduler
+    from raysweep.schedulers.tune import TuneScheduler as TuneScheduler
     from raysweep.searchers.tune import AutoSearch as AutoSearch
     from raysweep.searchers.tune import BOHBSearch as BOHBSearch
     from raysweep.searchers.tune import CMAESSearch as CMAESSearch
@@ -60,6 +62,7 @@ _HOME = {
     "HyperBandScheduler": "raysweep.schedulers.tune",
     "MedianStoppingRule": "raysweep.schedulers.tune",
     "PromotionASHAScheduler": "raysweep.schedulers.tune",
+    "TuneScheduler": "raysweep.schedulers.tune",
     "AutoSearch": "raysweep.searchers.tune",
     "BOHBSearch": "raysweep.searchers.tune",
     "CMAESSearch": "raysweep.searchers.tune",

@@ -28,7 +28,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from ray.tune.experiment import Trial
 from ray.tune.result import DEFAULT_METRIC
@@ -42,7 +42,7 @@ from raysweep.schedulers.tune_hooks import digest, guarded, number
 from raysweep.schedulers.tune_ledger import Answer, Ledger, Stands
 from raysweep.schedulers.tune_room import give_back, room, take_again
 from raysweep.trials.errors import SpecError
-from raysweep.trials.goal import WORST, Goal
+from raysweep.trials.goal import WORST, Goal, Mode
 
 logger = logging.getLogger(__name__)
 
@@ -106,7 +106,12 @@ class TuneScheduler(TrialScheduler):
 
     def native(self) -> Scheduler:
         """A fresh scheduler of raysweep's own that decides as this one does."""
-        return build_scheduler(self.name, self.options)
+        return build_scheduler(self.name, self.options, self._goal if self.mode else None)
+
+    @property
+    def _goal(self) -> Goal:
+        mode: Mode = "max" if self.mode == "max" else "min"
+        return Goal(((self._metric or DEFAULT_METRIC, mode),))
 
     @property
     def metric(self) -> str | None:
@@ -208,11 +213,10 @@ class TuneScheduler(TrialScheduler):
     def _score(self, trial: Trial, result: Mapping[str, Any]) -> float:
         if not self._needs_metric:
             return WORST
-        metric, mode = self._metric or DEFAULT_METRIC, "max" if self.mode == "max" else "min"
-        if metric not in result:
-            self.warn(f"no {metric!r} in a report", f"{trial} reported {sorted(result)[:20]}")
-        goal = Goal(((metric, cast(Any, mode)),))
-        return goal.score({metric: number(result.get(metric))})
+        goal = self._goal
+        if goal.metric not in result:
+            self.warn(f"no {goal.metric!r} in a report", f"{trial} reported {sorted(result)[:20]}")
+        return goal.score({goal.metric: number(result.get(goal.metric))})
 
     @guarded(TrialScheduler.STOP)
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
