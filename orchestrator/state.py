@@ -383,7 +383,7 @@ class SweepState:
             if self.slots.idle or self.spend.at >= self.draining.deadline:
                 self._do(actions.Close(self.draining.reason, self.draining.exit_code))
             return
-        if not self._more() and (len(self.slots) or not self.live):
+        if not self._more() and (self.slots.free or not self.live):  # else a promotion may be due
             failed, issued = self.ended[Status.FAILED], self.waiting.issued
             self._do(actions.Close(*self.rules.judge(failed, issued)))
         elif self.slots.none_since is not None:

@@ -112,6 +112,23 @@ def test_steps_that_a_retry_repeats_are_not_told_again() -> None:
     assert state.spend.steps == 5, "repeated steps cost what they cost"
 
 
+def test_a_sweep_whose_only_slot_is_down_waits_with_those_that_can_be_promoted() -> None:
+    """With t1 at the rung, t0 is the best of two; t1's process dies before a slot is free for t0."""
+    asha = {"name": "asha", "max_t": 4, "reduction_factor": 2}
+    hand = Hand(make_state(asha, budget=Budget(trials=2), retries={"crash": 0}))
+    hand.report("t000000", 1, 0.1)
+    hand.give(events.Paused(1.0, "t000000", 1, 1, "t000000/1-1"))
+    hand.report("t000001", 1, 0.5)
+    hand.give(events.Failed(2.0, "t000001", 1, ErrorClass.CRASH, "gone", ""))
+    assert hand.state.live["t000001"].status is Status.PAUSED
+    assert not any(isinstance(action, actions.Close) for action in hand.done)
+    hand.give(events.SlotDown(2.0, "s0", "gone"))
+    hand.give(events.SlotUp(2.0, "s1", "n0", ""))
+    start = hand.last(actions.Start)
+    assert (start.trial, start.attempt, start.run_to) == ("t000000", 2, 2)
+    assert not any(isinstance(action, actions.Close) for action in hand.done)
+
+
 @pytest.mark.parametrize(
     ("error", "attempts"),
     [
