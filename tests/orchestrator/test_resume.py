@@ -28,7 +28,15 @@ SCHEDULERS: list[dict[str, Any]] = [
     {"name": "asha", "max_t": 9, "form": "promotion"},
     {"name": "asha", "max_t": 9, "form": "stopping"},
     {"name": "median", "max_t": 5},
+    {"name": "asha", "reduction_factor": 2},
+    {"name": "hyperband", "max_t": 4, "reduction_factor": 2, "form": "asynchronous"},
+    {"name": "pasha", "max_t": 8, "reduction_factor": 2},
+    {"name": "percentile", "max_t": 5, "percentile": 40, "min_trials": 2},
+    {"name": "threshold", "max_t": 5, "upper": [[1, 0.9], [3, 0.5]]},
+    {"name": "plateau", "max_t": 7, "window": 2, "tolerance": 0.05},
+    {"name": "patience", "max_t": 7, "patience": 2, "min_delta": 0.1},
 ]
+"""As many as share no factor with the numbers by which `machine` goes, so that all are mixed."""
 RULES: dict[str, Any] = {"budget": Budget(trials=6), "retries": {"infra": 50, "crash": 50}}
 
 

@@ -19,6 +19,18 @@ FIFO = {"name": "fifo", "max_t": 3}
 PROMOTION = {"name": "asha", "max_t": 9, "form": "promotion"}
 STOPPING = {"name": "asha", "max_t": 9, "form": "stopping"}
 MEDIAN = {"name": "median", "max_t": 9}
+SCHEDULERS: list[dict[str, Any]] = [
+    FIFO, PROMOTION, STOPPING, MEDIAN,
+    {"name": "asha", "reduction_factor": 2},
+    {"name": "hyperband", "max_t": 9, "form": "asynchronous"},
+    {"name": "pasha", "max_t": 9, "reduction_factor": 2},
+    {"name": "percentile", "max_t": 9},
+    {"name": "threshold", "max_t": 9, "upper": 0.8},
+    {"name": "plateau", "max_t": 9, "tolerance": 0.05},
+    {"name": "patience", "max_t": 9, "patience": 2, "min_delta": 0.1},
+]  # fmt: skip
+COMPARING = [scheduler for scheduler in SCHEDULERS if scheduler["name"] != "hyperband"]
+"""Of HyperBand's brackets, the last one has no rung at which anything could be stopped."""
 
 
 ROUGH = st.builds(
@@ -44,7 +56,7 @@ ROUGH = st.builds(
 @given(
     machine=ROUGH,
     seed=st.integers(0, 10**6),
-    scheduler=st.sampled_from([FIFO, PROMOTION, STOPPING, MEDIAN]),
+    scheduler=st.sampled_from(SCHEDULERS),
 )
 def test_whatever_goes_wrong_the_sweep_ends_and_no_trial_is_lost(
     machine: Machine, seed: int, scheduler: dict[str, Any]
@@ -60,7 +72,7 @@ def test_whatever_goes_wrong_the_sweep_ends_and_no_trial_is_lost(
 
 
 @settings(deadline=None, max_examples=40)
-@given(seed=st.integers(0, 10**6), scheduler=st.sampled_from([FIFO, PROMOTION, STOPPING, MEDIAN]))
+@given(seed=st.integers(0, 10**6), scheduler=st.sampled_from(COMPARING))
 def test_worst_scores_never_survive(seed: int, scheduler: dict[str, Any]) -> None:
     """The harness's curve is NaN for x in (0.9, 0.93); make that everybody."""
     state, memory = make_state(scheduler, Unlucky(), seed=seed, budget=Budget(trials=9)), Memory()
