@@ -53,8 +53,8 @@ class Brackets:
     """
 
     def __init__(self, ladders: Sequence[Scheduler], shares: Sequence[float]) -> None:
-        self._ladders = list(ladders)
-        self._shares = [share / sum(shares) for share in shares]
+        self._ladders, whole = list(ladders), sum(shares)
+        self._shares = [share / whole for share in shares]
 
     def _of(self, trial: TrialId) -> Scheduler:
         point = Stream(0, trial, "bracket").uniform()
