@@ -24,10 +24,10 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.peers import PEERS, Peer
-from benchmarks.problems import load_surrogate
 from benchmarks.ranking import Table, at, interval, means, ranks
 from benchmarks.recorded import DATA
 from benchmarks.search import ROOT, pairs
+from raysweep.cluster.surrogate import load_surrogate
 from raysweep.searchers.base import Proposal
 from raysweep.searchers.catalog import build_searcher
 from raysweep.searchers.setting import Setting

@@ -18,7 +18,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,6 +26,7 @@ import numpy as np
 from benchmarks.coco import load as load_coco
 from benchmarks.recorded import DATA
 from benchmarks.synthetic import FUNCTIONS, median_of
+from raysweep.cluster.surrogate import load_surrogate
 from raysweep.trials.space import Space
 from raysweep.trials.streams import Stream
 
@@ -110,111 +110,6 @@ def _yahpo(name: str, rest: str, data: Path) -> Problem:
     return Problem(
         name, surrogate.space, sign * known["best"], sign * known["median"], evaluate
     )  # fmt: skip
-
-
-class Surrogate(NamedTuple):
-    """One ONNX model: configs, instance and fidelity in, metrics out."""
-
-    space: Space
-    outputs: tuple[str, ...]
-    time: str
-    run: Callable[[Config, str, float | None], Any]
-
-    def __call__(self, config: Config, instance: str, fidelity: float | None = None) -> Any:
-        """The metrics of one config, shape (outputs,); fidelity None: the full one."""
-        return self.run(config, instance, fidelity)
-
-
-_RBV2 = ("acc", "bac", "auc", "brier", "f1", "logloss", "timetrain", "timepredict", "memory")
-_YAHPO: dict[str, dict[str, Any]] = {
-    "lcbench": {
-        "outputs": (
-            "time", "val_accuracy", "val_cross_entropy", "val_balanced_accuracy",
-            "test_cross_entropy", "test_balanced_accuracy",
-        ),
-        "numbers": (
-            "epoch", "batch_size", "learning_rate", "momentum", "weight_decay", "num_layers",
-            "max_units", "max_dropout",
-        ),
-        "words": ("OpenML_task_id",), "fidelity": ("epoch", 51.0), "time": "time",
-    },
-    "rbv2_xgboost": {
-        "outputs": _RBV2,
-        "numbers": (
-            "nrounds", "eta", "gamma", "lambda", "alpha", "subsample", "max_depth",
-            "min_child_weight", "colsample_bytree", "colsample_bylevel", "rate_drop", "skip_drop",
-            "trainsize", "repl",
-        ),
-        "words": ("task_id", "booster", "num.impute.selected.cpo"),
-        "fidelity": ("trainsize", 1.0), "time": "timetrain",
-    },
-    "rbv2_rpart": {
-        "outputs": _RBV2,
-        "numbers": ("cp", "maxdepth", "minbucket", "minsplit", "trainsize", "repl"),
-        "words": ("task_id", "num.impute.selected.cpo"),
-        "fidelity": ("trainsize", 1.0), "time": "timetrain",
-    },
-    "iaml_glmnet": {
-        "outputs": (
-            "mmce", "f1", "auc", "logloss", "ramtrain", "rammodel", "rampredict", "timetrain",
-            "timepredict", "mec", "ias", "nf",
-        ),
-        "numbers": ("alpha", "s", "trainsize"), "words": ("task_id",),
-        "fidelity": ("trainsize", 1.0), "time": "timetrain",
-    },
-}  # fmt: skip
-"""Columns of each scenario's model, in its order; epoch 52 is an odd one, so 51 is full."""
-
-
-@lru_cache
-def load_surrogate(folder: Path) -> Surrogate:
-    """The model in `folder`, on one thread."""
-    import onnxruntime
-
-    known, facts = _YAHPO[folder.name], json.loads((folder / "config_space.json").read_text())
-    codes = json.loads((folder / "encoding.json").read_text())
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(str(folder / "model.onnx"), options)
-    fidelity, full = known["fidelity"]
-    numbers, words = known["numbers"], known["words"]
-
-    def run(config: Config, instance: str, at: float | None) -> Any:
-        given = {**config, fidelity: full if at is None else at, "repl": 10, words[0]: instance}
-        named = {name: given.get(_plain(name), given.get(name)) for name in (*numbers, *words)}
-        row = [[float(named[name] or 0) for name in numbers]]
-        code = [[codes[n].get(str(named[n]), codes[n].get("#na#", 0)) for n in words]]
-        feed = {"x_cat": np.array(code, np.int32), "x_cont": np.array(row, np.float32)}
-        return session.run(None, feed)[0][0]
-
-    apart = {fidelity, words[0], "repl"}
-    return Surrogate(_space(facts, apart), known["outputs"], known["time"], run)
-
-
-def _plain(name: str) -> str:
-    return name.replace(".", "_")
-
-
-def _space(facts: dict[str, Any], apart: set[str]) -> Space:
-    """A ConfigSpace file as a space; `apart` are no hyperparameters."""
-    when: dict[str, dict[str, Any]] = {}
-    for rule in facts["conditions"]:
-        values = rule["values"] if rule["type"] == "IN" else [rule["value"]]
-        when.setdefault(rule["child"], {})[rule["parent"]] = values
-    written: dict[str, Any] = {}
-    for fact in facts["hyperparameters"]:
-        name = fact["name"]
-        if name in apart:
-            continue
-        if fact["type"] == "categorical":
-            law = {"choice": list(fact["choices"])}
-        else:
-            kind = "uniform" if fact["type"] == "uniform_float" else "randint"
-            word = {"uniform": "loguniform", "randint": "lograndint"}[kind] if fact["log"] else kind
-            law = {word: [fact["lower"], fact["upper"]]}
-        written[_plain(name)] = law | ({"when": when[name]} if name in when else {})
-    return Space.from_dict(written)
 
 
 def _lcreal(name: str, dataset: str, data: Path) -> Problem:
