@@ -219,6 +219,14 @@ def _set_all(variables: Mapping[str, str | None]) -> None:
             _ENVIRON[name] = value
 
 
+def bench_data() -> Path:
+    """The folder of recorded benchmarks: `$RAYSWEEP_BENCH_DATA`, or one beside the project."""
+    if given := _ENVIRON.get("RAYSWEEP_BENCH_DATA"):
+        return Path(given).expanduser()
+    project = Path(raysweep.__file__).resolve().parents[1]
+    return project.parent / "shared" / "bench" / "data"
+
+
 def _is_installed() -> bool:
     """Whether every process of this interpreter can import raysweep, wherever it runs."""
     try:

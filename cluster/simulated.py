@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from raysweep.trials import actions
 from raysweep.trials.actions import PoolAction
@@ -35,11 +35,24 @@ Curve = Callable[[Mapping[str, Any], int, int], dict[str, Any]]
 """(config, seed, step) → that step's metrics; must not depend on anything else."""
 
 
+class Pace(Protocol):
+    """Recorded trainings: how long each step of a config took, and how far it went."""
+
+    def step_s(self, config: Mapping[str, Any], step: int) -> float:
+        """Seconds that `step` took."""
+        ...
+
+    def length(self, config: Mapping[str, Any]) -> int:
+        """Its last recorded step; a trial that is told to go beyond it ends there."""
+        ...
+
+
 class Machine(NamedTuple):
     """What the simulated cluster is like; probabilities are per step.
 
     A trial's step takes lognormal time: median `step_s`, times its slot's factor, which is 1, or
-    `straggler_factor` for a `straggler_share` of the slots. `ends_at` is the step at which the
+    `straggler_factor` for a `straggler_share` of the slots; where a `Pace` says how long a step
+    takes, that is the median. `ends_at` is the step at which the
     training code itself has nothing more to train, `raises_at` one that it fails to take.
     """
 
@@ -63,10 +76,12 @@ class Machine(NamedTuple):
 class _Run:
     """One attempt on one slot. `gone` once nothing of it may be heard any more."""
 
-    __slots__ = ("elapsed_s", "gone", "hot", "pausing", "run_to", "start", "step", "stream")
+    __slots__ = (
+        "elapsed_s", "ends_at", "gone", "hot", "pausing", "run_to", "start", "step", "stream",
+    )  # fmt: skip
 
-    def __init__(self, start: actions.Start, stream: Stream) -> None:
-        self.start, self.stream = start, stream
+    def __init__(self, start: actions.Start, stream: Stream, ends_at: int) -> None:
+        self.start, self.stream, self.ends_at = start, stream, ends_at
         self.step, self.run_to, self.elapsed_s = start.step, start.run_to, 0.0
         self.hot = self.pausing = self.gone = False
 
@@ -80,6 +95,7 @@ class SimulatedPool:
         clock: moved ahead by `poll`.
         seed: of every draw.
         origin_s: `clock.now()` of the moment that events count their time from.
+        pace: of recorded trainings; None: steps take the machine's time.
     """
 
     def __init__(
@@ -89,9 +105,10 @@ class SimulatedPool:
         clock: ManualClock,
         seed: int = 0,
         origin_s: float = 0.0,
+        pace: Pace | None = None,
     ) -> None:
         self._machine, self._curve, self._clock, self._seed = machine, curve, clock, seed
-        self._origin_s = origin_s
+        self._origin_s, self._pace = origin_s, pace
         self._heap: list[tuple[float, int, Event | None, _Run | None]] = []
         self._order = 0
         self._slots: dict[str, tuple[float, float]] = {}  # name → (factor, busy until)
@@ -180,7 +197,8 @@ class SimulatedPool:
 
     def _start(self, action: actions.Start) -> None:
         stream = Stream(self._seed, action.trial, action.attempt, "machine")
-        run = _Run(action, stream)
+        recorded = self._pace.length(action.config) if self._pace else UNBOUNDED
+        run = _Run(action, stream, min(self._machine.ends_at, recorded))
         self._runs[action.slot] = run
         begun = max(self._now(), self._slots[action.slot][1])
         moment = begun + self._machine.setup_s
@@ -194,7 +212,7 @@ class SimulatedPool:
     def _go_on(self, run: _Run, moment: float) -> None:
         """Schedule the end of the next batch of steps: a grant, an end, or `batch_s`."""
         run.hot = False
-        limit = min(run.run_to, self._machine.ends_at)
+        limit = min(run.run_to, run.ends_at)
         if run.step >= limit:
             return self._later(moment, None, run)
         machine, factor = self._machine, self._slots[run.start.slot][0]
@@ -202,7 +220,8 @@ class SimulatedPool:
         steps: list[int] = []
         elapsed: list[float] = []
         while run.step < limit and (not steps or moment - begun < machine.batch_s):
-            step_s = run.stream.lognormal(machine.step_s * factor, machine.step_sigma)
+            median_s = self._median_s(run) * factor
+            step_s = run.stream.lognormal(median_s, machine.step_sigma)
             moment += step_s
             if failure := self._failure(run):
                 break
@@ -216,6 +235,12 @@ class SimulatedPool:
             return self._fail(run, moment, failure)
         return self._later(moment, None, run)
 
+    def _median_s(self, run: _Run) -> float:
+        """What the next step takes on an ordinary slot."""
+        if self._pace is None:
+            return self._machine.step_s
+        return self._pace.step_s(run.start.config, run.step + 1)
+
     def _report(self, run: _Run, moment: float, steps: list[int], elapsed: list[float]) -> Reported:
         start = run.start
         rows = [self._curve(start.config, start.seed, step) for step in steps]
@@ -224,7 +249,8 @@ class SimulatedPool:
 
     def _stepped(self, run: _Run, moment: float) -> Event | None:
         """A batch is over: end, save, wait hot, or go on."""
-        if run.step >= self._machine.ends_at:
+        # where a recording ends, nobody knows that until the trial is told to go further
+        if run.step >= run.ends_at and (self._pace is None or run.run_to > run.step):
             self._leave(run)
             return Ended(moment, run.start.trial, run.start.attempt, run.step)
         if run.pausing:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from raysweep.cluster.simulated import Machine, SimulatedPool
+from raysweep.cluster.simulated import Curve, Machine, Pace, SimulatedPool
 from raysweep.cluster.synthetic import SyntheticCurves
 from raysweep.orchestrator.earlier import read_earlier
 from raysweep.orchestrator.loop import FOREVER_S, Journal, Loop, NoJournal
@@ -18,8 +18,9 @@ from raysweep.orchestrator.sweep import Observer
 from raysweep.trials.clock import ManualClock
 from raysweep.trials.decisions import Verdict
 from raysweep.trials.errors import SpecError
-from raysweep.trials.events import Closed, Event, Opened
-from raysweep.trials.trial import UNBOUNDED
+from raysweep.trials.events import Closed, Event, Opened, Reported
+from raysweep.trials.goal import WORST
+from raysweep.trials.trial import UNBOUNDED, Report
 
 _DEFAULT_LENGTH = 100
 """Steps of a simulated trial where neither spec nor scheduler says when a trial ends."""
@@ -32,7 +33,7 @@ class Simulated(NamedTuple):
 
     `trials` counts by status; `busy_s` is slot time in use, `occupancy` its share of all slot
     time until the sweep closed; `rungs` how many trials came to each step at which the scheduler
-    decided.
+    decided; `best` the best report, and `best_at_s` when it came.
     """
 
     closed: Closed
@@ -42,6 +43,8 @@ class Simulated(NamedTuple):
     busy_s: float
     occupancy: float
     rungs: list[dict[str, Any]]
+    best: Report | None
+    best_at_s: float
 
 
 class _Watch:
@@ -51,11 +54,16 @@ class _Watch:
         self._state, self._observe = state, observe
         self._at, self._busy = 0.0, 0
         self.rungs: Counter[int] = Counter()
-        self.busy_s = 0.0
+        self.busy_s = self.best_at_s = 0.0
+        self.best: Report | None = None
 
     def __call__(self, event: Event, verdicts: Sequence[Verdict]) -> None:
         self.busy_s += (event.at - self._at) * self._busy
         self._at, self._busy = event.at, self._state.slots.busy
+        if isinstance(event, Reported):
+            for report in event.reports(self._state.rules.goal):
+                if report.score < (self.best.score if self.best else WORST):
+                    self.best, self.best_at_s = report, event.at
         for verdict in verdicts:
             if verdict.rung is not None and verdict.verb in ("run_to", "pause", "stop", "finish"):
                 self.rungs[verdict.rung] += 1
@@ -85,26 +93,50 @@ def simulate(
     Raises:
         SpecError: `workers` is below 1, or a time or spread below 0.
     """
-    if workers < 1:
-        raise SpecError(f"workers is {workers}; it must be 1 or more")
-    for name, value in (("step_s", step_s), ("step_sigma", step_sigma), ("setup_s", setup_s)):
-        if value < 0:
-            raise SpecError(f"{name} is {value:g}; it must be 0 or more")
-    clock, state = ManualClock(), new_state(spec, earlier=read_earlier(spec))
     limit = spec.scheduler.get("max_t")
     ends_at = UNBOUNDED if limit and limit <= _LONGEST else _DEFAULT_LENGTH
     machine = Machine(
         workers=workers, step_s=step_s, step_sigma=step_sigma, setup_s=setup_s, ends_at=ends_at
     )
+    check_machine(machine)
+    state = new_state(spec, earlier=read_earlier(spec))
+    propose = Proposer(state.advice.searcher, spec.parsed_space.check, spec.seed)
     curves = SyntheticCurves(spec.parsed_space, spec.goal, spec.seed)
-    watch = _Watch(state, observe)
+    return run_simulated(state, propose, machine, curves, observe=observe, journal=journal)
+
+
+def check_machine(machine: Machine) -> None:
+    """Refuse a simulated cluster that there cannot be.
+
+    Raises:
+        SpecError: it has no workers, or a time or spread below 0.
+    """
+    if machine.workers < 1:
+        raise SpecError(f"workers is {machine.workers}; it must be 1 or more")
+    for name in ("step_s", "step_sigma", "setup_s"):
+        if (value := getattr(machine, name)) < 0:
+            raise SpecError(f"{name} is {value:g}; it must be 0 or more")
+
+
+def run_simulated(
+    state: SweepState,
+    propose: Proposer,
+    machine: Machine,
+    curve: Curve,
+    *,
+    pace: Pace | None = None,
+    observe: Observer = lambda event, verdicts: None,
+    journal: Journal | None = None,
+) -> Simulated:
+    """Drive `state`, a sweep that has not begun, to its end on a simulated pool."""
+    clock, watch, seed = ManualClock(), _Watch(state, observe), state.rules.seed
     loop = Loop(
         state,
-        SimulatedPool(machine, curves, clock, spec.seed),
+        SimulatedPool(machine, curve, clock, seed, pace=pace),
         journal or NoJournal(),
         clock=clock,
         origin_s=0.0,
-        propose=Proposer(state.advice.searcher, spec.parsed_space.check, spec.seed),
+        propose=propose,
         observe=watch,
         patience_s=FOREVER_S,
     )
@@ -117,6 +149,8 @@ def simulate(
         trials,
         state.spend.steps,
         watch.busy_s,
-        watch.busy_s / (closed.at * workers) if closed.at else 0.0,
+        watch.busy_s / (closed.at * machine.workers) if closed.at else 0.0,
         [{"step": step, "trials": count} for step, count in sorted(watch.rungs.items())],
+        watch.best,
+        watch.best_at_s,
     )

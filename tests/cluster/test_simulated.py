@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from raysweep.cluster.recorded import RecordedCurves, Track
 from raysweep.cluster.simulated import Machine, SimulatedPool
-from raysweep.trials.actions import Start
+from raysweep.trials.actions import RunTo, Start
 from raysweep.trials.clock import ManualClock
 from raysweep.trials.decisions import Reason
 from raysweep.trials.errors import RaysweepError
@@ -92,3 +93,40 @@ def test_waiting_for_ever_is_refused() -> None:
     pool.poll(1.0)
     with pytest.raises(RaysweepError, match="waits for ever: nothing is left to happen"):
         pool.poll(float("inf"))
+
+
+def recorded() -> RecordedCurves:
+    """Every config trained for three steps of 2, 3 and 5 seconds."""
+    return RecordedCurves(lambda config: Track({"loss": [3.0, 2.0, 1.0]}, [2.0, 3.0, 5.0]))
+
+
+def at_work(run_to: int) -> tuple[SimulatedPool, list[Event]]:
+    pool = SimulatedPool(
+        Machine(workers=1, batch_s=0.0), recorded(), ManualClock(), pace=recorded()
+    )
+    pool.poll(0.0)
+    pool.do(Start("t0", 1, "s00000", {"x": 1}, 0, 0, None, run_to, Reason("test")))
+    told: list[Event] = []
+    for _ in range(4):
+        told += pool.poll(20.0)
+    return pool, told
+
+
+def test_recorded_steps_take_their_recorded_seconds() -> None:
+    _, told = at_work(run_to=2)
+    reports = [event for event in told if isinstance(event, Reported)]
+    assert [(event.at, event.steps, event.metrics["loss"]) for event in reports] == [
+        (2.0, [1], [3.0]),
+        (5.0, [2], [2.0]),
+    ]
+    assert reports[-1].elapsed_s == [5.0]
+
+
+def test_a_recording_ends_a_trial_only_when_it_is_told_to_go_further() -> None:
+    pool, told = at_work(run_to=3)
+    assert isinstance(told[-1], Reported), "at its last recorded step it waits for a decision"
+    pool.do(RunTo("t0", 1, "s00000", 9, Reason("test")))
+    assert pool.poll(1.0)[-1][1:] == ("t0", 1, 3)
+    _, told = at_work(run_to=9)
+    assert isinstance(told[-1], Ended)
+    assert told[-1].at == 10.0
