@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "bench" / "data"
+from raysweep.cluster.session import bench_data
+
+DATA = bench_data()
 TABLE = "lcbench/blood-transfusion-service-center/metrics.parquet.gzip"
 METRIC, EPOCHS = "Train/val_cross_entropy", range(2, 52)
 """LCBench's epoch 1 is the untrained network and its last one is odd."""

@@ -151,7 +151,7 @@ def _table(facts: dict[str, Any]) -> Table:
 
 
 def _share(saved: float | None) -> str:
-    return "" if saved is None else f"{saved:.1%}"
+    return "" if saved is None else f"{round(saved, 3) + 0.0:.1%}"  # no -0.0%
 
 
 def _known(value: float | None) -> str:
