@@ -15,6 +15,10 @@ Configs that a list holds twice are told apart by it; no parameter of a space is
 """
 
 
+_MOST = 5_000
+"""Trainings that are kept at hand; a surrogate makes any of them again in milliseconds."""
+
+
 class Track(NamedTuple):
     """One recorded training: `metrics` by name and `seconds`, a value for each step from 1 on."""
 
@@ -26,7 +30,7 @@ class RecordedCurves:
     """A simulated pool's curve and its pace, both as they were recorded.
 
     Args:
-        track: what was recorded of a config; asked once for each.
+        track: what was recorded of a config, the same whenever it is asked.
     """
 
     def __init__(self, track: Callable[[Mapping[str, Any]], Track]) -> None:
@@ -50,6 +54,8 @@ class RecordedCurves:
         """All of one training."""
         key = (config[ROW],) if ROW in config else tuple(config.items())
         if key not in self._known:
+            if len(self._known) >= _MOST:
+                self._known.clear()
             self._known[key] = self._track(config)
         return self._known[key]
 

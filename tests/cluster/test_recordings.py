@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from raysweep.cluster import surrogate
-from raysweep.cluster.recorded import ROW
+from raysweep.cluster import recorded, surrogate
+from raysweep.cluster.recorded import ROW, RecordedCurves, Track
 from raysweep.cluster.recordings import MAX_T, recording
 from raysweep.cluster.session import bench_data
 from raysweep.trials.errors import SpecError
@@ -136,3 +136,18 @@ def test_the_folder_of_data_comes_from_the_environment(
         recording("taskset:small")
     monkeypatch.delenv("RAYSWEEP_BENCH_DATA")
     assert bench_data().parts[-3:] == ("shared", "bench", "data")
+
+
+def test_only_so_many_trainings_are_kept_at_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recorded, "_MOST", 2)
+    made: list[float] = []
+
+    def track(config: Any) -> Track:
+        made.append(config["x"])
+        return Track({"loss": [config["x"]]}, [1.0])
+
+    curves = RecordedCurves(track)
+    assert [curves({"x": x}, 0, 1)["loss"] for x in (1.0, 2.0, 2.0, 3.0, 3.0, 1.0)] == [
+        1.0, 2.0, 2.0, 3.0, 3.0, 1.0,
+    ]  # fmt: skip
+    assert made == [1.0, 2.0, 3.0, 1.0]
