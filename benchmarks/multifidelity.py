@@ -6,7 +6,8 @@
 
 Everything but the training is real, and steps take their recorded seconds (`benchmarks.contest`); a
 contender is a rule with a searcher (`benchmarks.contenders`). All get the same seeds and the same
-time: `--trainings` times the mean seconds of a random config's full training, on each worker.
+time: `--trainings` times the mean seconds of a random config's full training, on each worker;
+`--trainings-of` gives single ones longer, so that a slow baseline has its chance to reach the target.
 Finished runs are written at once under `--work`, so a second call goes on where the first stopped;
 `--fresh` runs ours again.
 
@@ -74,11 +75,11 @@ def cells(options: argparse.Namespace) -> Iterator[Cell]:
     for seed in range(options.seeds):
         for workers in options.workers:
             for task in options.tasks:
-                if _fits(recording(task, options.data), workers, options.trainings):
-                    for contender in options.contenders:
-                        yield Cell(
-                            task, workers, seed, contender, options.trainings, options.charge
-                        )
+                on = recording(task, options.data)
+                for contender in options.contenders:
+                    trainings = options.trainings_of.get(contender, options.trainings)
+                    if _fits(on, workers, trainings):
+                        yield Cell(task, workers, seed, contender, trainings, options.charge)
 
 
 def _fits(on: Recording, workers: int, trainings: float) -> bool:
@@ -132,6 +133,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--trainings", type=float, default=20.0, help="simulated time, in mean full trainings"
     )
+    made.add_argument(
+        "--trainings-of", default="", help="another time for some: ray-asha/random=100"
+    )
     made.add_argument("--targets", default="0.1,0.05", help="regrets to be reached")
     made.add_argument("--judge", default="score", choices=("score", "final"))
     made.add_argument(
@@ -156,6 +160,10 @@ def read_options(words: list[str] | None = None) -> argparse.Namespace:
     options.tasks = _words(options.on) or list(SUITES[options.suite])
     try:
         options.workers = [int(word) for word in _words(options.workers)]
+        pairs = (word.rpartition("=") for word in _words(options.trainings_of))
+        options.trainings_of = {contender: float(given) for contender, _, given in pairs}
+        for contender in options.trainings_of.keys() - set(options.contenders):
+            raise ValueError(f"--trainings-of: {contender!r} takes no part; write RULE/SEARCHER=N")
         options.targets = [float(word) for word in _words(options.targets)]
         for contender in options.contenders:
             check(contender)

@@ -86,7 +86,7 @@ class Speedup(NamedTuple):
 
 
 def speedup(runs: Table, contender: str, baseline: str, target: float) -> Speedup | None:
-    """How much sooner a contender reaches the target than the baseline; None: nothing in common.
+    """How much sooner a contender reaches the target than the baseline; None: no run in common.
 
     Args:
         runs: of `summary`, with one number of workers.
@@ -159,6 +159,8 @@ def report(rows: Table, contenders: Sequence[str], judge: Judge, out: Path | Non
             f"full trainings per worker; speedups over {judge.baseline}"
         )
         print(compared(part, contenders, judge).to_string())
+        if part["contender"].value_counts().nunique() > 1:
+            print("not all have all runs yet: regrets and shares are over what each has")
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
         runs.to_parquet(out / f"runs-{judge.by}.parquet", index=False)
@@ -184,7 +186,11 @@ def _draw(rows: Table, contenders: Sequence[str], judge: Judge, path: Path) -> N
         for (task, _), run in own.groupby(["task", "seed"]):
             at_s, regret = run["at_s"].to_numpy(float), run[f"regret_{judge.by}"].to_numpy(float)
             scale = float(run["training_s"].iloc[0])
-            curve = [_regret_at(at_s, regret, scale * moment) for moment in moments]
+            over = float(run["trainings"].iloc[0])  # beyond that nobody knows
+            curve = [
+                _regret_at(at_s, regret, scale * moment) if moment <= over else np.nan
+                for moment in moments
+            ]
             curves.setdefault(str(task), []).append(curve)
         if curves:
             mean = np.mean([np.mean(seeds, axis=0) for seeds in curves.values()], axis=0)

@@ -130,6 +130,12 @@ def test_a_list_of_configs_that_is_too_short_is_left_out(task: Recording, tmp_pa
     assert gather(options(task, tmp_path, "--trainings", "76")).empty
 
 
+def test_a_baseline_may_have_longer(task: Recording, tmp_path: Path) -> None:
+    given = options(task, tmp_path, "--trainings-of", "fifo/random=8", "--seeds", "1")
+    until_s = gather(given).groupby("contender")["until_s"].first()
+    assert until_s.to_dict() == {"fifo/random": 8 * 50.0, "asha/random": 5 * 50.0}
+
+
 def test_bad_options_are_refused_before_anything_runs(
     task: Recording, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -138,6 +144,8 @@ def test_bad_options_are_refused_before_anything_runs(
         (["--schedulers", "asah"], "did you mean 'asha'"),
         (["--baseline", "asha/tpe"], "takes no part"),
         (["--workers", "four"], "'four'"),
+        (["--trainings-of", "asha/tpe=9"], "'asha/tpe' takes no part"),
+        (["--trainings-of", "asha/random=x"], "'x'"),
     ):
         with pytest.raises(SystemExit):
             options(task, tmp_path, *more)
@@ -217,7 +225,10 @@ def test_the_report_has_a_table_a_parquet_and_a_picture(
     shown = capsys.readouterr().out
     assert "4 workers, 2 tasks" in shown
     assert "0.33 (0.33…0.33)" in shown
+    assert "not all have" not in shown
     assert len(pd.read_parquet(tmp_path / "runs-score.parquet")) == 8
     assert (tmp_path / "regret-score-4.svg").read_text().startswith("<?xml")
+    report(rows().iloc[:-2], ["base", "slow"], JUDGE, None)
+    assert "not all have all runs yet" in capsys.readouterr().out
     report(pd.DataFrame(), [], JUDGE, None)
     assert "no runs" in capsys.readouterr().out
