@@ -3,8 +3,9 @@
 A contender's *time* on a task is the expected running time of the black-box benchmarks (Hansen, Auger,
 Brockhoff, Tušar, Tušar: "Anytime Performance Assessment in Blackbox Optimization Benchmarking",
 2022): all seconds that its seeds spent until they reached the target or ran out of time, divided by
-how many reached it. Where none did, that counts as if one had at the very end, so a baseline that
-fails is made to look better than it is, and its rivals' speedup smaller; *reached* says how often.
+how many reached it. Where none did, that counts as if one had at the very end: so a baseline that
+fails looks better than it is, and its rivals' speedups smaller. A contender that never got there is no
+sooner than the baseline, however short its runs were. *Reached* says how often.
 
 A *speedup* is the baseline's time divided by the contender's, as the geometric mean over tasks, each
 with the seeds that both have. Its interval is the 95 % bootstrap over tasks and, within each, seeds.
@@ -76,6 +77,16 @@ def time_s(spent_s: Array, reached: npt.NDArray[np.bool_]) -> Array:
     return total
 
 
+Side = tuple[Array, npt.NDArray[np.bool_]]
+"""What the seeds of one contender on one task spent, in seconds, and which reached the target."""
+
+
+def _log_ratio(baseline: Side, contender: Side) -> Array:
+    """The logarithm of a speedup; where the contender never got there, it is none."""
+    ratio = np.log(time_s(*baseline)) - np.log(time_s(*contender))
+    return np.where(contender[1].any(axis=-1), ratio, np.minimum(ratio, 0.0))
+
+
 class Speedup(NamedTuple):
     """Geometric mean over `tasks` tasks, with its interval."""
 
@@ -104,14 +115,12 @@ def speedup(runs: Table, contender: str, baseline: str, target: float) -> Speedu
         sides = []
         for name in (baseline, contender):
             one = chosen[(chosen["contender"] == name) & (chosen["task"] == task)]
-            sides.append(one.set_index("seed").loc[list(seeds)])
-        spent = [side[column].fillna(side["until_s"]).to_numpy(float) for side in sides]
-        reached = [side[column].notna().to_numpy() for side in sides]
+            side = one.set_index("seed").loc[list(seeds)]
+            spent_s = side[column].fillna(side["until_s"]).to_numpy(float)
+            sides.append((spent_s, side[column].notna().to_numpy()))
         picks = generator.integers(0, len(seeds), (_DRAWS, len(seeds)))
-        logs = [np.log(time_s(s, r)) for s, r in zip(spent, reached, strict=True)]
-        draws = [np.log(time_s(s[picks], r[picks])) for s, r in zip(spent, reached, strict=True)]
-        ratios.append(float(logs[0] - logs[1]))
-        drawn.append(draws[0] - draws[1])
+        ratios.append(float(_log_ratio(*sides)))
+        drawn.append(_log_ratio(*((spent_s[picks], hit[picks]) for spent_s, hit in sides)))
     if not ratios:
         return None
     table = np.array(drawn)  # (tasks, draws)

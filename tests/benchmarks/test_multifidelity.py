@@ -199,6 +199,19 @@ def test_a_speedup_is_the_ratio_of_times() -> None:
     assert speedup(runs, "nobody", "base", 0.1) is None
 
 
+def test_who_never_got_there_is_not_sooner_for_having_had_less_time() -> None:
+    runs = summary(rows(), JUDGE)
+    runs.loc[runs["contender"] == "slow", "until_s"] = 20.0
+    never = speedup(runs, "slow", "base", 0.01)
+    assert never is not None
+    assert (never.mean, never.high) == (1.0, 1.0)
+    # a baseline that fails in 2 × 200 s, against 50 s: eight times at least
+    runs.loc[runs["contender"] == "slow", "to 0.01"] = 50.0
+    sooner = speedup(runs, "slow", "base", 0.01)
+    assert sooner is not None
+    assert sooner.mean == pytest.approx(400.0 / 50.0)
+
+
 def test_seeds_that_only_one_has_do_not_count() -> None:
     runs = summary(rows(), JUDGE)
     runs.loc[(runs["contender"] == "slow") & (runs["seed"] == 1), "to 0.1"] = 1.0
