@@ -25,6 +25,9 @@ from raysweep.trials.streams import Generator
 
 _FLOOR = 0.03
 """The least bandwidth: below it, kernels of few points are spikes."""
+_CEILING = 0.3
+"""The greatest bandwidth of a single kernel, about a uniform law's spread; it shrinks as others do.
+A few good points far apart would else smear their density over everything (measured)."""
 _KEPT = 0.8
 """A choice's kernel keeps its own option with this weight when there is one point; more with more."""
 
@@ -61,7 +64,8 @@ class Parzen:
         counts = self._on.sum(0) + 1.0
         means = (self._filled.sum(0) + 0.5) / counts
         squares = (self._on * (self._filled - means) ** 2).sum(0) + 1.0 / 12.0 + (means - 0.5) ** 2
-        self.sigma = np.clip(width * np.sqrt(squares / counts) * shrunk, _FLOOR, 0.5)
+        self.sigma = np.clip(width * np.sqrt(squares / counts), 0.0, _CEILING) * shrunk
+        self.sigma = np.maximum(self.sigma, _FLOOR)
         self._words = np.flatnonzero(axes.words)
         least = np.where(axes.sizes > 0, 0.4 / np.maximum(axes.sizes, 1), 0.0)
         self.sigma = np.maximum(self.sigma, least)
