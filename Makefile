@@ -4,7 +4,7 @@ STAMP := .venv/.made
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(PY) || $(PYTHON) -m venv .venv
-	$(PY) -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[dev]'
+	$(PY) -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $(STAMP)
 
 # The oldest Ray that pyproject.toml allows, beside the pinned one: what touches Ray runs with both.
@@ -16,7 +16,7 @@ EDGES := tests/test_ray_contract.py tests/trainables/test_tune.py tests/schedule
     tune_s_searchers_are_hosted_and_a_limiter_is_respected)
 
 $(OLDEST)/.made: $(STAMP)
-	$(PY) -m pip install --quiet --no-compile --no-deps --upgrade --target $(OLDEST) ray==$(OLDEST_RAY)
+	$(PY) -m pip install --quiet --no-deps --upgrade --target $(OLDEST) ray==$(OLDEST_RAY)
 	touch $@
 
 .PHONY: venv demo test test-oldest-ray lint bench
