@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Protocol
+
+
+class Ascending(Protocol):
+    """Finite values, ascending, with quick access by index."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> float: ...
 
 
 def between(low: float, high: float, share: float) -> float:
@@ -14,14 +22,14 @@ def between(low: float, high: float, share: float) -> float:
     return max(min(low, high), min(max(low, high), value))
 
 
-def percentile_of(ordered: Sequence[float], percentile: float) -> float | None:
+def percentile_of(ordered: Ascending, percentile: float) -> float | None:
     """The value below which `percentile` per cent lie; None of nothing.
 
     Between two values it is interpolated linearly (Hyndman & Fan, "Sample Quantiles in Statistical
     Packages", 1996, definition 7), so that 50 is the median.
 
     Args:
-        ordered: finite values, ascending, with quick access by index.
+        ordered: what there is, as `sorted` gives it.
         percentile: 0 … 100.
 
     Example:

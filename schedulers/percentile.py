@@ -13,9 +13,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from sortedcontainers import SortedList
-
 from raysweep.schedulers.interpolation import percentile_of
+from raysweep.schedulers.ordered import Ordered
 from raysweep.schedulers.periodic import Periodic
 from raysweep.trials.decisions import Reason
 from raysweep.trials.goal import WORST
@@ -48,7 +47,7 @@ class PercentileStopping(Periodic):
         super().__init__(max_t, grace_period, interval)
         self._min_trials, self._percentile = min_trials, percentile
         self._averages = against == "averages"
-        self._shown: dict[int, SortedList] = {}  # step → averages or bests of all that reached it
+        self._shown: dict[int, Ordered] = {}  # step → averages or bests of all that reached it
         self._running: dict[TrialId, list[float]] = {}  # trial → [sum, count, best]
 
     def _hear(self, report: Report) -> None:
@@ -60,9 +59,11 @@ class PercentileStopping(Periodic):
 
     def _judge(self, report: Report) -> tuple[bool, Reason]:
         total, count, best = self._running[report.trial]
-        others = self._shown.setdefault(report.step, SortedList())
+        others = self._shown.get(report.step)
+        if others is None:
+            others = self._shown[report.step] = Ordered()
         peers, cutoff = len(others), percentile_of(others, self._percentile)
-        rank = others.bisect_left(best) + 1
+        rank = others.place(best) + 1
         if count:
             others.add(total / count if self._averages else best)
         enough = peers >= self._min_trials and cutoff is not None
@@ -82,5 +83,5 @@ class PercentileStopping(Periodic):
 
     def load(self, state: dict[str, Any]) -> None:
         """Take back what `state` gave."""
-        self._shown = {int(step): SortedList(values) for step, values in state["means"].items()}
+        self._shown = {int(step): Ordered(values) for step, values in state["means"].items()}
         self._running = {trial: list(sums) for trial, sums in state["running"].items()}

@@ -12,8 +12,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from sortedcontainers import SortedList
-
+from raysweep.schedulers.ordered import Key, Ordered
 from raysweep.trials.decisions import Reason
 from raysweep.trials.goal import WORST
 
@@ -53,35 +52,46 @@ class Rung:
 
     def __init__(self, step: int) -> None:
         self.step = step
-        self._scores: SortedList = SortedList()  # (score, order of arrival)
+        self._scores = Ordered()
+        self._place = 0  # of the newest
+        self._last_kept: tuple[int, Key] | None = None  # if so many are kept, until one more comes
 
-    def record(self, score: float) -> tuple[float, int]:
+    def record(self, score: float) -> Key:
         """Enter a score; returns the key under which `standing` finds it."""
         key = (score, len(self._scores))
-        self._scores.add(key)
+        self._place = self._scores.add(score)
+        self._last_kept = None
         return key
 
-    def standing(self, key: tuple[float, int], reduction_factor: int, least: int = 0) -> Standing:
+    def standing(self, key: Key, reduction_factor: int, least: int = 0) -> Standing:
         """How the entry `key` stands when max(least, ⌊n/η⌋) of the n here go on."""
         peers = len(self._scores)
         keep = max(least, peers // reduction_factor)
-        cutoff = float(self._scores[keep - 1][0]) if keep else None
+        cutoff = self._kept(keep)[0] if keep else None
         if cutoff == WORST:
             cutoff = None
-        return Standing(self._scores.bisect_left(key) + 1, peers, keep, cutoff)
+        place = self._place if key[1] == peers - 1 else self._scores.place(*key)
+        return Standing(place + 1, peers, keep, cutoff)
 
-    def survives(self, key: tuple[float, int], reduction_factor: int) -> bool:
+    def survives(self, key: Key, reduction_factor: int) -> bool:
         """Whether the entry `key` is among the best ⌊n/η⌋ of the n here."""
         keep = len(self._scores) // reduction_factor
-        return keep > 0 and bool(key <= self._scores[keep - 1])
+        return keep > 0 and key <= self._kept(keep)
+
+    def _kept(self, keep: int) -> Key:
+        """The last of the best `keep`; several decisions may ask before another trial comes."""
+        if self._last_kept is None or self._last_kept[0] != keep:
+            self._last_kept = (keep, self._scores.key(keep - 1))
+        return self._last_kept[1]
 
     def state(self) -> list[float]:
         """All scores in order of arrival."""
-        return [score for score, _ in sorted(self._scores, key=lambda key: key[1])]
+        return self._scores.arrivals()
 
     def load(self, state: list[float]) -> None:
         """Take back what `state` gave."""
-        self._scores = SortedList((score, order) for order, score in enumerate(state))
+        self._scores, self._last_kept = Ordered(state), None
+        self._place = self._scores.place(state[-1], len(state) - 1) if state else 0
 
 
 def reason(rule: str, rung: Rung, score: float, standing: Standing) -> Reason:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+from bisect import bisect_left, insort
 from typing import Any, ClassVar
 
 import numpy as np
@@ -7,6 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from raysweep.schedulers import ordered
+from raysweep.schedulers.interpolation import percentile_of
 from raysweep.schedulers.median import MedianStopping
 from raysweep.schedulers.percentile import PercentileStopping
 from raysweep.trials.decisions import CONTINUE, Decision, Finish, Reason, RunTo, Stop
@@ -122,6 +126,30 @@ def test_it_decides_as_the_definition_does(
                 row = row[:step]
                 break
         shown.append(row)
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    scores=st.lists(st.sampled_from([1.0, 2.0, WORST]) | st.floats(-9, 9), max_size=40),
+    percentile=st.sampled_from([0.0, 25.0, 60.0, 100.0]),
+    most=st.sampled_from([2, 8, 2048]),
+)
+def test_its_reasons_and_its_state_are_those_of_a_sorted_list(
+    scores: list[float], percentile: float, most: int
+) -> None:
+    shown: list[float] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ordered, "_MOST", most)
+        rule = PercentileStopping(max_t=9, min_trials=2, percentile=percentile)
+        for number, score in enumerate(scores):
+            cutoff, rank = percentile_of(shown, percentile), bisect_left(shown, score) + 1
+            lost = score == WORST or (len(shown) >= 2 and cutoff is not None and score > cutoff)
+            why = Reason("percentile", 1, score, cutoff, rank, len(shown) + 1)
+            assert feed(rule, f"t{number}", score) == (Stop(why) if lost else RunTo(2, why))
+            if score != WORST:
+                insort(shown, score)
+        means = {"1": shown} if scores else {}
+        assert json.dumps(rule.state()["means"]) == json.dumps(means)
 
 
 @settings(deadline=None, max_examples=40)
