@@ -19,15 +19,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from heapq import heappop, heappush
 from typing import Any
-
-from sortedcontainers import SortedList
 
 from raysweep.schedulers.base import Promotion
 from raysweep.schedulers.rungs import Rung, reason, rung_steps
 from raysweep.trials.decisions import CONTINUE, Decision, Finish, Pause, Reason, RunTo, Stop
 from raysweep.trials.goal import WORST
 from raysweep.trials.trial import UNBOUNDED, Outcome, Report, TrialId
+
+_Entry = tuple[float, int, TrialId]
+"""Of a trial that waits: its score, its order of arrival at the rung, its id."""
 
 
 class _Ladder(ABC):
@@ -123,11 +125,13 @@ class PromotionAsha(_Ladder):
     ) -> None:
         super().__init__(max_t, grace_period, reduction_factor, steps=steps, rule=rule)
         self._open = len(self._rungs)  # trials are promoted from the rungs below this one
-        self._waiting = [SortedList() for _ in self._rungs]  # (score, order, trial) not promoted
-        self._place: dict[TrialId, tuple[int, tuple[float, int, TrialId]]] = {}
+        self._waiting: list[list[_Entry]] = [[] for _ in self._rungs]  # heaps, of past ones as well
+        self._place: dict[TrialId, int] = {}  # the rung at which each waits now
+        self._reached = 0  # nobody ever waited at this rung or above
+        self._nobody = False  # is promotable, until one more trial comes to a rung
 
     def _at_rung(self, index: int, report: Report) -> Decision:
-        rung = self._rungs[index]
+        rung, self._nobody = self._rungs[index], False
         key = rung.record(report.score)
         standing = rung.standing(key, self._eta)
         why = reason(self._rule, rung, report.score, standing)
@@ -138,42 +142,48 @@ class PromotionAsha(_Ladder):
         self._wait(index, (*key, report.trial))
         return Pause(why)
 
-    def _wait(self, index: int, entry: tuple[float, int, TrialId]) -> None:
-        self._waiting[index].add(entry)
-        self._place[entry[2]] = (index, entry)
+    def _wait(self, index: int, entry: _Entry) -> None:
+        heappush(self._waiting[index], entry)
+        self._place[entry[2]] = index
+        self._reached = max(self._reached, index + 1)
 
     def next_paused(self, more: bool = True) -> Promotion | None:
         """The best promotable trial of the highest rung that has one (Algorithm 2, get_job)."""
-        for index in range(self._open - 1, -1, -1):
-            if not self._waiting[index]:
-                continue
-            score, order, trial = self._waiting[index][0]
+        if self._nobody:
+            return None
+        for index in range(min(self._open, self._reached) - 1, -1, -1):
+            waiting = self._waiting[index]
+            while waiting and self._place.get(waiting[0][2]) != index:
+                heappop(waiting)  # it ended
             rung = self._rungs[index]
-            if rung.survives((score, order), self._eta):
-                self._leave(trial)
+            if waiting and rung.survives(waiting[0][:2], self._eta):
+                score, order, trial = heappop(waiting)
+                del self._place[trial]
                 standing = rung.standing((score, order), self._eta)
                 why = reason(f"{self._rule} promotion", rung, score, standing)
                 return Promotion(trial, self._above(index), why)
+        self._nobody = True
         return None
-
-    def _leave(self, trial: TrialId) -> None:
-        index, entry = self._place.pop(trial)
-        self._waiting[index].remove(entry)
 
     def on_end(self, trial: TrialId, outcome: Outcome) -> None:
         """A trial that ended waits no longer; what it showed at its rungs stays."""
-        if trial in self._place:
-            self._leave(trial)
+        self._place.pop(trial, None)
 
     def state(self) -> dict[str, Any]:
         """The scores at each rung and who waits there."""
         return {
             "rungs": [rung.state() for rung in self._rungs],
-            "waiting": [[list(entry) for entry in waiting] for waiting in self._waiting],
+            "waiting": [self._waiting_at(index) for index in range(len(self._rungs))],
         }
+
+    def _waiting_at(self, index: int) -> list[list[Any]]:
+        """Those that wait at a rung, best first."""
+        entries = sorted(self._waiting[index])
+        return [list(entry) for entry in entries if self._place.get(entry[2]) == index]
 
     def load(self, state: dict[str, Any]) -> None:
         """Take back what `state` gave."""
+        self._nobody = False
         for index, rung in enumerate(self._rungs):
             rung.load(state["rungs"][index])
             for score, order, trial in state["waiting"][index]:
