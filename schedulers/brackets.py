@@ -2,7 +2,7 @@
 
 Li et al., "A System for Massively Parallel Hyperparameter Tuning", MLSys 2020, section 3.2: where
 nobody knows how early a trial may be judged, trials are spread over brackets, each an ASHA of its
-own. A trial's bracket depends on its id alone, so it needs no memory and a resume finds it again.
+own. A trial's bracket depends on its id alone, so it is in no state and a resume finds it again.
 
 What share of the trials a bracket gets, with k the number of steps at which it decides, R among
 them, and K that of the first bracket:
@@ -55,8 +55,15 @@ class Brackets:
     def __init__(self, ladders: Sequence[Scheduler], shares: Sequence[float]) -> None:
         self._ladders, whole = list(ladders), sum(shares)
         self._shares = [share / whole for share in shares]
+        self._drawn: dict[TrialId, Scheduler] = {}  # of those that live, as a draw takes its time
 
     def _of(self, trial: TrialId) -> Scheduler:
+        ladder = self._drawn.get(trial)
+        if ladder is None:
+            ladder = self._drawn[trial] = self._draw(trial)
+        return ladder
+
+    def _draw(self, trial: TrialId) -> Scheduler:
         point = Stream(0, trial, "bracket").uniform()
         for ladder, share in zip(self._ladders, self._shares, strict=True):
             point -= share
@@ -82,6 +89,7 @@ class Brackets:
     def on_end(self, trial: TrialId, outcome: Outcome) -> None:
         """Told to the trial's own ladder."""
         self._of(trial).on_end(trial, outcome)
+        del self._drawn[trial]
 
     def state(self) -> dict[str, Any]:
         """The ladders' states."""
