@@ -17,29 +17,26 @@ rung; the stopping form lets its first trial run until its training code ends.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from heapq import heappop, heappush
 from typing import Any
 
 from raysweep.schedulers.base import Promotion
-from raysweep.schedulers.rungs import Rung, reason, rung_steps
-from raysweep.trials.decisions import CONTINUE, Decision, Finish, Pause, Reason, RunTo, Stop
+from raysweep.schedulers.ladder import Ladder
+from raysweep.schedulers.rungs import Rung, reason
+from raysweep.trials.decisions import Decision, Pause, RunTo, Stop
 from raysweep.trials.goal import WORST
-from raysweep.trials.trial import UNBOUNDED, Outcome, Report, TrialId
+from raysweep.trials.trial import Outcome, Report, TrialId
 
 _Entry = tuple[float, int, TrialId]
 """Of a trial that waits: its score, its order of arrival at the rung, its id."""
 
 
-class _Ladder(ABC):
-    """The rungs that both forms share.
+class _Ranked(Ladder):
+    """A ladder whose rungs rank by score.
 
     Args:
-        max_t: R, the step at which a trial is complete; None: never, by the scheduler.
-        grace_period: g, the first rung.
-        reduction_factor: η ≥ 2.
-        steps: those of the rungs, ascending and below R; None: g, gη, gη², …
+        max_t, grace_period, reduction_factor, steps: as of `Ladder`.
         rule: what reasons call it.
     """
 
@@ -52,34 +49,12 @@ class _Ladder(ABC):
         steps: Sequence[int] | None = None,
         rule: str = "asha",
     ) -> None:
-        self._max_t = UNBOUNDED if max_t is None else max_t
-        self._eta, self._rule = reduction_factor, rule
-        if steps is None:
-            steps = rung_steps(grace_period, self._max_t, reduction_factor)
-        self._rungs = [Rung(step) for step in steps]
-        self._index = {rung.step: i for i, rung in enumerate(self._rungs)}
-
-    def _above(self, index: int) -> int:
-        """The step of the rung above rung `index`; max_t above the last."""
-        return self._rungs[index + 1].step if index + 1 < len(self._rungs) else self._max_t
-
-    def grant(self, trial: TrialId) -> int:
-        """A new trial may run to the first rung."""
-        return self._above(-1)
-
-    def on_report(self, report: Report) -> Decision:
-        """Compare at rungs, finish at max_t."""
-        if report.step >= self._max_t:
-            return Finish(Reason("max_t", self._max_t, report.score))
-        index = self._index.get(report.step)
-        return CONTINUE if index is None else self._at_rung(index, report)
-
-    @abstractmethod
-    def _at_rung(self, index: int, report: Report) -> Decision:
-        """Decide on a trial that has reached rung `index`."""
+        super().__init__(max_t, grace_period, reduction_factor, steps=steps)
+        self._rule = rule
+        self._rungs = [Rung(step) for step in self._steps]
 
 
-class StoppingAsha(_Ladder):
+class StoppingAsha(_Ranked):
     """ASHA that stops the losers."""
 
     def _at_rung(self, index: int, report: Report) -> Decision:
@@ -107,7 +82,7 @@ class StoppingAsha(_Ladder):
             rung.load(scores)
 
 
-class PromotionAsha(_Ladder):
+class PromotionAsha(_Ranked):
     """ASHA that pauses whom it cannot promote yet, and promotes the best later (Algorithm 2).
 
     A trial that is promotable the moment it reaches its rung goes on without giving up its slot,

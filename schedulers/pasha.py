@@ -40,7 +40,6 @@ class Pasha(PromotionAsha):
 
     def __init__(self, max_t: int, grace_period: int = 1, reduction_factor: int = 3) -> None:
         super().__init__(max_t, grace_period, reduction_factor, rule="pasha")
-        self._steps = [rung.step for rung in self._rungs]
         self._open = min(1, len(self._rungs))
         self._ranking = SoftRanking()
         self._curves: dict[TrialId, dict[int, float]] = {}  # while a rung is closed
