@@ -95,6 +95,35 @@ def crowding(objectives: Floats, ranks: Ints | None = None) -> Floats:
     return distance
 
 
+def epsilon_net(objectives: Floats) -> Ints:
+    """Rows ordered so that the first few, however many, are spread over all: an ε-net of them.
+
+    The best in the first objective, then always the one that is farthest from the nearest of those
+    before it (Clarkson, "Nearest-neighbor searching and metric space dimensions", 2006, section 3;
+    for trials in Salinas et al., "A multi-objective perspective on jointly tuning hardware and
+    hyperparameters", 2021). Objectives count by their range, so that no unit matters; the first of
+    equals goes first.
+
+    Args:
+        objectives: finite, shape (n, m).
+    """
+    n = len(objectives)
+    if n < 3:
+        return np.argsort(objectives[:, 0], kind="stable")
+    low = objectives.min(0)
+    span = objectives.max(0) - low
+    scaled = (objectives - low) / np.where(span > 0, span, 1.0)
+    order = np.empty(n, dtype=np.int64)
+    nearest = np.full(n, np.inf)  # squared distance to the nearest that is placed; -1 once placed
+    row = int(objectives[:, 0].argmin())
+    for place in range(n):
+        order[place] = row
+        np.minimum(nearest, ((scaled - scaled[row]) ** 2).sum(1), out=nearest)
+        nearest[row] = -1.0
+        row = int(nearest.argmax())
+    return order
+
+
 def by_front(objectives: Floats, newest: int) -> Ints:
     """Rows front by front, on each the least crowded first.
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,6 +12,7 @@ from raysweep.trials.pareto import (
     by_front,
     contributions,
     crowding,
+    epsilon_net,
     front,
     fronts,
     hypervolume,
@@ -63,6 +66,34 @@ def test_crowding_of_many_fronts_is_that_of_each_by_itself(points: np.ndarray) -
     apart = crowding(points, ranks)
     for rank in range(int(ranks.max()) + 1):
         assert apart[ranks == rank].tolist() == crowding(points[ranks == rank]).tolist()
+
+
+def test_an_epsilon_net_by_hand() -> None:
+    """First the least first objective, row 2 at (0, 1) when each range counts as 1.
+
+    Squared distances from it: 2, 0.125, 0.5, 2 with the equal rows 0 and 4 at (1, 0): 0 goes next.
+    From these two: row 3 at (.5, .5) is 0.5 away, row 1 at (.25, .75) 0.125, and row 4 is 0.
+    """
+    points = np.array([[8.0, 10.0], [2.0, 40.0], [0.0, 50.0], [4.0, 30.0], [8.0, 10.0]])
+    assert epsilon_net(points).tolist() == [2, 0, 3, 1, 4]
+    assert epsilon_net(points * [1e-6, 1e9]).tolist() == [2, 0, 3, 1, 4], "no unit matters"
+    assert epsilon_net(np.full((4, 3), 7.0)).tolist() == [0, 1, 2, 3], "the first of equals first"
+    assert epsilon_net(np.empty((0, 2))).tolist() == []
+
+
+@settings(max_examples=40)
+@given(POINTS)
+def test_what_an_epsilon_net_leaves_out_is_near_to_what_it_has(points: np.ndarray) -> None:
+    """Each next one is no farther from those before it than the one before was from its own."""
+    order = epsilon_net(points)
+    assert sorted(order) == list(range(len(points)))
+    scaled = (points - points.min(0)) / np.maximum(np.ptp(points, axis=0), 1e-300)
+    gaps = [
+        min(float(((scaled[row] - scaled[seen]) ** 2).sum()) for seen in order[:place])
+        for place, row in enumerate(order)
+        if place
+    ]
+    assert all(later <= earlier + 1e-9 for earlier, later in pairwise(gaps))
 
 
 @settings(max_examples=40)
