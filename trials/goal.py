@@ -36,10 +36,9 @@ class Goal(NamedTuple):
         """The score of one report: lower is better, `WORST` if there is no finite value."""
         return self.scores([metrics.get(self.metrics[0][0])])[0]
 
-    def _score(self, value: object) -> float:
-        if not isinstance(value, (int, float)) or not -_LARGEST <= value <= _LARGEST:
-            return WORST
-        return float(-value if self.metrics[0][1] == "max" else value)
+    def vector(self, metrics: Mapping[str, object]) -> tuple[float, ...]:
+        """The scores of one report in all metrics, the ranking one's first."""
+        return tuple(_score(metrics.get(name), mode) for name, mode in self.metrics)
 
     def scores(self, column: Sequence[object]) -> list[float]:
         """The scores of values of the ranking metric; quick where they are floats, as most are."""
@@ -47,7 +46,7 @@ class Goal(NamedTuple):
         return [
             sign * value
             if type(value) is float and -_LARGEST <= value <= _LARGEST
-            else self._score(value)
+            else _score(value, self.mode)
             for value in column
         ]
 
@@ -60,3 +59,9 @@ class Goal(NamedTuple):
     def missing(self, metrics: Mapping[str, object]) -> tuple[str, ...]:
         """The names of this goal's metrics that a report lacks altogether."""
         return tuple(name for name, _ in self.metrics if name not in metrics)
+
+
+def _score(value: object, mode: Mode) -> float:
+    if not isinstance(value, (int, float)) or not -_LARGEST <= value <= _LARGEST:
+        return WORST
+    return float(-value if mode == "max" else value)

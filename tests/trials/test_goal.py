@@ -19,6 +19,12 @@ def test_the_first_metric_ranks() -> None:
     assert ACCURACY.score({"latency_ms": 3.0, "accuracy": 0.5}) == -0.5
 
 
+def test_a_vector_has_the_score_of_every_metric_in_its_own_direction() -> None:
+    assert ACCURACY.vector({"latency_ms": 3, "accuracy": 0.5, "other": 9}) == (-0.5, 3.0)
+    assert ACCURACY.vector({"accuracy": 0.5}) == (-0.5, WORST)
+    assert ACCURACY.vector({"accuracy": math.nan, "latency_ms": -math.inf}) == (WORST, WORST)
+
+
 @pytest.mark.parametrize(
     "value", [math.nan, math.inf, -math.inf, None, "0.5", [0.5], {}, np.nan, np.float64("inf"), 10**400]
 )  # fmt: skip
