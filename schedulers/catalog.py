@@ -11,6 +11,7 @@ from raysweep.schedulers.brackets import of_asha, of_hyperband
 from raysweep.schedulers.fifo import Fifo
 from raysweep.schedulers.hyperband import HyperBand
 from raysweep.schedulers.median import MedianStopping
+from raysweep.schedulers.mo_asha import MoAsha
 from raysweep.schedulers.pasha import Pasha
 from raysweep.schedulers.patience import Patience
 from raysweep.schedulers.percentile import PercentileStopping
@@ -46,7 +47,8 @@ class Entry(NamedTuple):
         build: makes it from all of its options.
         amiss: what is wrong with options that are each allowed, "" for nothing.
         wants_goal: whether `build` takes the sweep's goal before the options, because some of them
-            are in the metric's own unit and have a direction.
+            are in the metric's own unit and have a direction, or because it looks at all metrics.
+        least_metrics: so many must be optimised.
     """
 
     summary: str
@@ -54,6 +56,7 @@ class Entry(NamedTuple):
     build: Callable[..., Scheduler]
     amiss: Callable[[_Options], str] = _nothing_amiss
     wants_goal: bool = False
+    least_metrics: int = 1
 
 
 _MAX_T = count()
@@ -209,6 +212,18 @@ SCHEDULERS: dict[str, Entry] = {
         _asha,
         _brackets_amiss,
     ),
+    "mo_asha": Entry(
+        "asha for several metrics: gives the best compromises at each rung more",
+        {
+            "max_t": _MAX_T,
+            "grace_period": count(1),
+            "reduction_factor": count(3, least=2),
+            "form": word("promotion", "promotion", "stopping"),
+        },
+        MoAsha,
+        wants_goal=True,
+        least_metrics=2,
+    ),
     "pasha": Entry(
         "asha that trains no longer than it takes to rank the trials",
         {
@@ -249,15 +264,36 @@ def check_scheduler(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     return filled
 
 
+_WHY_GOAL = {
+    "threshold": "its bounds are in the metric's unit, so it must know which way that is better",
+    "mo_asha": "it compares trials in all metrics, so it must know them",
+}
+
+
+def check_goal(name: str, goal: Goal) -> None:
+    """Refuse a scheduler that the metrics of a sweep are too few for.
+
+    Raises:
+        SpecError: saying how many it needs and what to do.
+    """
+    least, given = SCHEDULERS[name].least_metrics, [metric for metric, _ in goal.metrics]
+    if len(given) < least:
+        raise SpecError(
+            f"scheduler {name}: it needs {least} metrics or more, and {', '.join(given)} is all that "
+            f"is optimised; give metrics: {{{given[0]}: {goal.mode}, ...}}, or take asha"
+        )
+
+
 def build_scheduler(name: str, options: Mapping[str, Any], goal: Goal | None = None) -> Scheduler:
     """The scheduler `name` with `options`, checked.
 
     Args:
         name, options: as in a spec.
-        goal: what is optimised; only rules with options in the metric's own unit look at it.
+        goal: what is optimised; only rules with options in the metric's own unit, and those for
+            several metrics, look at it.
 
     Raises:
-        SpecError: as `check_scheduler`, and if a goal is needed and none is given.
+        SpecError: as `check_scheduler` and `check_goal`, and if a goal is needed and none is given.
     """
     checked = check_scheduler(name, options)
     entry = SCHEDULERS[name]
@@ -265,9 +301,9 @@ def build_scheduler(name: str, options: Mapping[str, Any], goal: Goal | None = N
         return entry.build(**checked)
     if goal is None:
         raise SpecError(
-            f"scheduler {name}: its bounds are in the metric's unit, so it must know which way that "
-            f"is better; pass build_scheduler({name!r}, options, goal) a raysweep.trials.goal.Goal"
+            f"scheduler {name}: {_WHY_GOAL[name]}; pass build_scheduler({name!r}, options, goal) a raysweep.trials.goal.Goal"
         )
+    check_goal(name, goal)
     return entry.build(goal, **checked)
 
 
@@ -286,7 +322,7 @@ def levels_of(written: Mapping[str, Any], trials: int | None = None) -> tuple[in
     Returns:
         Nothing for schedulers without rungs, and for Python objects.
     """
-    if written.get("name") not in ("asha", "pasha", "hyperband"):
+    if written.get("name") not in ("asha", "mo_asha", "pasha", "hyperband"):
         return ()
     grace, factor = written.get("grace_period", 1), written.get("reduction_factor", 3)
     max_t = written.get("max_t")

@@ -20,10 +20,12 @@ from raysweep.schedulers.base import Promotion, Scheduler
 from raysweep.schedulers.catalog import build_scheduler, check_scheduler
 from raysweep.trials.decisions import Continue, Decision, Finish, Pause, RunTo, Stop, Verdict
 from raysweep.trials.events import Event
-from raysweep.trials.goal import WORST
-from raysweep.trials.trial import Outcome, Report, Status, trial_id
-from tests.orchestrator.harness import GOAL, Memory, OneNumber, make_state, run
+from raysweep.trials.goal import WORST, Goal
+from raysweep.trials.trial import Config, Outcome, Report, Status, trial_id
+from tests.orchestrator.harness import GOAL, Memory, OneNumber, curve, make_state, run
 
+TWICE = Goal((("loss", "min"), ("again", "min")))
+"""For rules that look at several metrics: every report has its score as both."""
 _ENDS = {Stop: Status.STOPPED, Finish: Status.COMPLETED}
 
 
@@ -45,6 +47,19 @@ OPS = st.lists(
     ),
     max_size=120,
 )
+
+
+def scored(trial: str, step: int, score: float) -> Report:
+    """A report whose metrics are its score."""
+    return Report(trial, 1, step, {"loss": score, "again": score}, score)
+
+
+def twice(config: Config, seed: int, step: int) -> dict[str, Any]:
+    """The curve of the simulated sweeps, with its loss under both names."""
+    metrics = curve(config, seed, step)
+    return {**metrics, "again": metrics["loss"]}
+
+
 inherited = settings(
     deadline=None,
     max_examples=60,
@@ -87,7 +102,7 @@ class Play:
         place = self.running[trial]
         place[0] += 1
         step, granted = place
-        decision = self.scheduler.on_report(Report(trial, 1, step, {}, score))
+        decision = self.scheduler.on_report(scored(trial, step, score))
         self.heard.append((trial, step, decision))
         if step < granted:
             assert isinstance(decision, Continue), f"{decision} before the grant at {granted}"
@@ -166,9 +181,10 @@ class SchedulerContract:
 
     name: ClassVar[str]
     options: ClassVar[dict[str, Any]]
+    goal: ClassVar[Goal] = GOAL
 
     def make(self) -> Scheduler:
-        return build_scheduler(self.name, self.options, GOAL)
+        return build_scheduler(self.name, self.options, self.goal)
 
     @property
     def filled(self) -> dict[str, Any]:
@@ -208,7 +224,7 @@ class SchedulerContract:
             copy = self.make()
             copy.load(json.loads(saved))
             for each in range(step + 1, granted + 1):
-                decision = copy.on_report(Report(trial, 1, each, {}, score))
+                decision = copy.on_report(scored(trial, each, score))
             decided.append(isinstance(decision, RunTo))
         assert decided[0] >= decided[1], "the worse score went on, the better one did not"
 
@@ -249,7 +265,9 @@ class SchedulerContract:
         self, machine: Machine, seed: int
     ) -> None:
         """Liveness: after every event of a whole sweep, and at its end, nobody is forgotten."""
-        state = make_state({"name": self.name, **self.options}, OneNumber(), seed=seed)
+        state = make_state(
+            {"name": self.name, **self.options}, OneNumber(), goal=self.goal, seed=seed
+        )
 
         def nobody_is_forgotten(event: Event, verdicts: Sequence[Verdict]) -> None:
             if not state.slots.free or state.draining:
@@ -258,7 +276,7 @@ class SchedulerContract:
             copy.load(json.loads(json.dumps(state.advice.scheduler.state())))
             assert copy.next_paused() is None, f"a slot is free after {event}"
 
-        closed = run(state, machine, Memory(), seed=seed, observe=nobody_is_forgotten)
+        closed = run(state, machine, Memory(), seed=seed, observe=nobody_is_forgotten, train=twice)
         assert "run their course" in closed.reason or "failed" in closed.reason
         assert state.slots.free == machine.workers
         assert sum(state.ended.values()) + len(state.live) == 12
@@ -300,9 +318,11 @@ class RungContract(SchedulerContract):
         assert isinstance(decisions[-1], RunTo)
 
     def test_a_sweep_in_the_simulator_thins_out_from_rung_to_rung(self) -> None:
-        state = make_state({"name": self.name, **self.options}, budget=Budget(trials=60))
+        state = make_state(
+            {"name": self.name, **self.options}, goal=self.goal, budget=Budget(trials=60)
+        )
         memory = Memory()
-        run(state, Machine(workers=4, step_sigma=0.5), memory)
+        run(state, Machine(workers=4, step_sigma=0.5), memory, train=twice)
         reached: dict[int, set[str]] = {}
         for _, verdicts in memory.records:
             for verdict in verdicts:

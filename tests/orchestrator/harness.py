@@ -93,12 +93,16 @@ class Crash(Exception):
 
 
 def make_state(
-    scheduler: dict[str, Any], searcher: OneNumber | None = None, **rules: Any
+    scheduler: dict[str, Any],
+    searcher: OneNumber | None = None,
+    *,
+    goal: Goal = GOAL,
+    **rules: Any,
 ) -> SweepState:
     options = dict(scheduler)
-    built = build_scheduler(options.pop("name"), options, GOAL)
+    built = build_scheduler(options.pop("name"), options, goal)
     rules.setdefault("budget", Budget(trials=12))
-    return SweepState(Rules(GOAL, **rules), searcher or OneNumber(), built)
+    return SweepState(Rules(goal, **rules), searcher or OneNumber(), built)
 
 
 def run(
@@ -109,10 +113,11 @@ def run(
     seed: int = 0,
     epoch: int = 1,
     observe: Callable[[Event, Sequence[Verdict]], None] = lambda e, v: None,
+    train: Callable[[Config, int, int], dict[str, Any]] = curve,
 ) -> Closed:
     """Drive `state` to its end on a new simulated cluster."""
     clock = ManualClock(state.spend.at)
-    pool = SimulatedPool(machine, curve, clock, seed=seed * 1000 + epoch)
+    pool = SimulatedPool(machine, train, clock, seed=seed * 1000 + epoch)
     loop = Loop(
         state,
         pool,

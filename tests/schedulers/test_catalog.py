@@ -11,6 +11,7 @@ from raysweep.schedulers.catalog import SCHEDULERS, build_scheduler, check_sched
 from raysweep.schedulers.fifo import Fifo
 from raysweep.schedulers.hyperband import HyperBand
 from raysweep.schedulers.median import MedianStopping
+from raysweep.schedulers.mo_asha import MoAsha
 from raysweep.schedulers.pasha import Pasha
 from raysweep.schedulers.patience import Patience
 from raysweep.schedulers.percentile import PercentileStopping
@@ -20,6 +21,7 @@ from raysweep.trials.errors import SpecError
 from raysweep.trials.goal import Goal
 
 LOSS = Goal((("loss", "min"),))
+TWO = Goal((("loss", "min"), ("size", "min")))
 NEEDED: dict[str, dict[str, Any]] = {"threshold": {"upper": 1.0}}
 """What a scheduler cannot do without, beside max_t."""
 
@@ -32,7 +34,7 @@ def test_every_scheduler_says_what_it_is_for_and_its_checked_options_check_again
     options = check_scheduler(name, {"max_t": 9, **NEEDED.get(name, {})})
     assert options.keys() == SCHEDULERS[name].options.keys()
     assert check_scheduler(name, options) == options
-    assert build_scheduler(name, options, LOSS).grant("a") >= 1
+    assert build_scheduler(name, options, TWO).grant("a") >= 1
 
 
 @pytest.mark.parametrize(
@@ -50,13 +52,14 @@ def test_every_scheduler_says_what_it_is_for_and_its_checked_options_check_again
         ("asha", {}, PromotionAsha),
         ("asha", {"max_t": 9, "brackets": 3}, Brackets),
         ("asha", {"brackets": 3, "form": "stopping"}, Brackets),
+        ("mo_asha", {"form": "stopping"}, MoAsha),
         ("pasha", {"max_t": 9}, Pasha),
         ("hyperband", {"max_t": 9}, HyperBand),
         ("hyperband", {"max_t": 9, "form": "asynchronous"}, Brackets),
     ],
 )
 def test_a_name_builds_its_scheduler(name: str, options: dict[str, Any], kind: type) -> None:
-    assert type(build_scheduler(name, options, LOSS)) is kind
+    assert type(build_scheduler(name, options, TWO)) is kind
 
 
 def test_a_whole_number_written_as_a_float_is_one() -> None:
@@ -88,6 +91,8 @@ def test_defaults() -> None:
         ("asha", {"max_t": True}, "max_t is True"),
         ("asha", {"max_t": "9"}, "max_t is '9'"),
         ("asha", {"max_t": 9, "reduction_factor": 1}, "reduction_factor is 1; .*2 or more"),
+        ("mo_asha", {"form": "stop"}, "form is 'stop'; it may be promotion or stopping"),
+        ("mo_asha", {"max_t": 3, "grace_period": 4}, "grace_period 4 is beyond max_t 3"),
         ("asha", {"max_t": 9, "form": "stop"}, "form is 'stop'; it may be promotion or stopping"),
         ("asha", {"max_t": 3, "grace_period": 4}, "grace_period 4 is beyond max_t 3; lower it"),
         ("median", {"max_t": 3, "grace_period": 4}, "grace_period 4 is beyond max_t 3"),
@@ -133,6 +138,17 @@ def test_bounds_need_to_know_which_way_is_better() -> None:
         build_scheduler("threshold", {"upper": 1.0})
 
 
+def test_several_metrics_need_to_be_there() -> None:
+    with pytest.raises(
+        SpecError,
+        match=r"mo_asha: it needs 2 metrics or more, and loss is all .*"
+        r"give metrics: \{loss: min, ...\}, or take asha",
+    ):
+        build_scheduler("mo_asha", {}, LOSS)
+    with pytest.raises(SpecError, match=r"mo_asha: it compares trials in all metrics.*pass .*Goal"):
+        build_scheduler("mo_asha", {})
+
+
 def test_bounds_survive_json_as_they_are() -> None:
     options = check_scheduler("threshold", {"upper": [[1, 5], [4, 3.5]], "lower": 1e3 - 1e3})
     assert check_scheduler("threshold", json.loads(json.dumps(options))) == options
@@ -145,6 +161,8 @@ def test_bounds_survive_json_as_they_are() -> None:
         ({"name": "asha", "max_t": 27, "brackets": 2}, 40, (1, 3, 9, 27)),
         ({"name": "asha", "max_t": None}, 20, (1, 3, 9)),  # 20, 6, 2 trials, then none
         ({"name": "asha", "max_t": None, "reduction_factor": 10}, None, (1, 10, 100, 1000)),
+        ({"name": "mo_asha", "max_t": 27}, None, (1, 3, 9, 27)),
+        ({"name": "mo_asha"}, 20, (1, 3, 9)),
         ({"name": "pasha", "max_t": 27, "grace_period": 2}, 50, (2, 6, 18, 27)),
         ({"name": "hyperband", "max_t": 100}, None, (1, 3, 11, 33, 100)),
         ({"name": "hyperband", "max_t": 100, "form": "asynchronous"}, None, (1, 3, 11, 33, 100)),
