@@ -92,7 +92,8 @@ def rungs_plan(spec: SweepSpec) -> list[dict[str, int]]:
     from raysweep.schedulers.rungs import plan, reached_steps, rung_steps
 
     options, trials = spec.scheduler, spec.budget.trials
-    if options["name"] != "asha" or options["brackets"] > 1 or trials is None:
+    one_ladder = options["name"] in ("asha", "mo_asha") and options.get("brackets", 1) == 1
+    if not one_ladder or trials is None:
         return []
     grace, max_t, factor = (options[o] for o in ("grace_period", "max_t", "reduction_factor"))
     if max_t is None:

@@ -200,6 +200,7 @@ class SweepSpec(Part):
         return self
 
     def _contradictions(self) -> Iterator[str]:
+        from raysweep.schedulers.catalog import check_goal
         from raysweep.searchers.catalog import SEARCHERS, build_searcher
         from raysweep.searchers.setting import Setting
 
@@ -211,6 +212,11 @@ class SweepSpec(Part):
                 build_searcher(searcher, options, Setting(self._parsed, self.seed, self.goal))
         except SpecError as error:
             yield f"searcher: {error}"
+        try:
+            if not is_object(self.scheduler["name"]):
+                check_goal(self.scheduler["name"], self.goal)
+        except SpecError as error:
+            yield str(error)
         if text := doubled(self):
             yield text
         limits = {name for name, v in self.budget.model_dump().items() if v is not None}

@@ -117,13 +117,17 @@ def _standing(row: Mapping[str, Any], metric: str) -> str:
     if row["rung"] is None:
         return ""
     value = row["value"]
+    several = row["rule"].startswith("mo_asha")
     if value is None or math.isnan(value):
-        return f"no finite {metric} at rung {row['rung']}"
+        lacks = "no finite value of every metric" if several else f"no finite {metric}"
+        return f"{lacks} at rung {row['rung']}"
     if row["rank"] is None:
         return _by_itself(row, metric)
     text = (
         f"{metric} {number(value)} ranks {row['rank']:,} of {row['peers']:,} at rung {row['rung']}"
     )
+    if several:
+        return f"{text}, counting all metrics"
     cutoff = row["cutoff"]
     return f"{text}, " + (
         "none is good enough yet" if cutoff is None else f"the cutoff is {number(cutoff)}"

@@ -253,6 +253,7 @@ def test_a_spec_cannot_be_changed() -> None:
         ({"metric": 3}, "metric: got 3; name one metric"),
         ({"metrics": []}, r"metrics: got \[\]; write"),
         ({"metrics": {"loss": "down"}}, r"metrics\.loss: got 'down'"),
+        ({"scheduler": "mo_asha"}, "scheduler mo_asha: it needs 2 metrics or more, and loss is all"),
         ({"metrics": {"a": "min"}}, "metric: got 'loss'; it must be one of metrics: a"),
         ({"metrics": {"loss": "max"}}, "mode: got min, but metrics says loss: max; leave one out"),
         ({"searcher": "rando"}, r"searcher: 'rando' is not one; did you mean 'random'\?"),

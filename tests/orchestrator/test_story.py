@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,35 @@ def test_pasha_tells_of_those_that_wait_at_its_limit(tmp_path: Path) -> None:
     limit = r"pauses until trials rank otherwise at rung (\d+) than at the one below"
     assert matching(found, rf"step \d+: {stands}: {limit}")
     assert matching(found, rf"step \d+: {stands}: pauses until it is promoted")
+
+
+@pytest.mark.parametrize("form", ["promotion", "stopping"])
+def test_a_rank_in_several_metrics_says_so(tmp_path: Path, form: str) -> None:
+    found = texts(
+        tmp_path,
+        metrics={"loss": "min", "accuracy": "max"},
+        scheduler={"name": "mo_asha", "max_t": 9, "form": form},
+    )
+    stands = rf"loss {_N} ranks \d+ of \d+ at rung \d, counting all metrics"
+    lost = "mo_asha stops it" if form == "stopping" else "pauses until it is promoted"
+    assert matching(found, rf"step \d: {stands}: goes on to step \d")
+    assert matching(found, rf"step \d: {stands}: {lost}")
+    assert bool(matching(found, rf"promoted: {stands}; .*")) == (form == "promotion")
+
+
+def test_a_metric_that_is_not_finite_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "raysweep.orchestrator.simulate.SyntheticCurves",
+        lambda *of: lambda config, seed, step: {"loss": 1.0, "accuracy": math.nan},
+    )
+    found = texts(
+        tmp_path,
+        metrics={"loss": "min", "accuracy": "max"},
+        scheduler={"name": "mo_asha", "max_t": 9},
+    )
+    assert matching(found, r"step 1: no finite value of every metric at rung 1: mo_asha stops it")
 
 
 def test_bounds_are_told_in_the_metrics_own_unit(tmp_path: Path) -> None:
