@@ -89,6 +89,8 @@ def test_survivors_are_the_best_and_a_reloaded_rung_names_the_same(
     for key in keys:
         assert rung.survives(key, eta) == (key in best) == again.survives(key, eta)
         assert rung.survives(key, eta) == (rung.standing(key, eta).rank <= len(best))
+        assert rung.standing(key, eta) == again.standing(key, eta)
+        assert again.standing(key, eta).rank == sorted(keys).index(key) + 1
 
 
 def test_the_plan_of_the_papers_figure() -> None:
