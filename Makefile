@@ -40,6 +40,7 @@ test-oldest-ray: $(OLDEST)/.made
 
 bench: $(STAMP)
 	$(PY) -m benchmarks.core
+	$(PY) -m benchmarks.rules
 	$(PY) -m benchmarks.store
 	$(PY) -m benchmarks.overhead
 	$(PY) -m benchmarks.idle
