@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from raysweep.orchestrator.replay import check_replay
 from raysweep.orchestrator.story import tell
 from raysweep.results.read import read
 from raysweep.results.verify import verify
@@ -107,6 +108,7 @@ def test_a_rank_in_several_metrics_says_so(tmp_path: Path, form: str) -> None:
     assert matching(found, rf"step \d: {stands}: goes on to step \d")
     assert matching(found, rf"step \d: {stands}: {lost}")
     assert bool(matching(found, rf"promoted: {stands}; .*")) == (form == "promotion")
+    assert check_replay(tmp_path / "sweeps" / "small") == []
 
 
 def test_a_metric_that_is_not_finite_is_told(
