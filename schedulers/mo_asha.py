@@ -1,7 +1,7 @@
 """MO-ASHA: asynchronous successive halving in several objectives.
 
 Schmucker, Donini, Zafar, Salinas, Archambeau: "Multi-objective Asynchronous Successive Halving",
-2021, arXiv:2106.12639, Algorithm 1: ASHA (`asha.py`) in which "among the best ⌊n/η⌋" is decided by
+2021, arXiv:2106.12639: ASHA (`asha.py`) in which "among the best ⌊n/η⌋" is decided by
 non-dominated sorting and ε-nets (`pareto_rung.py`), and not by one score. In its `stopping` form a
 trial goes on at once if it is among the best max(1, ⌊n/η⌋) so far, and is stopped otherwise.
 

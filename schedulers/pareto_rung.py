@@ -1,18 +1,18 @@
 """Rungs at which trials are compared in several objectives.
 
 Schmucker, Donini, Zafar, Salinas, Archambeau: "Multi-objective Asynchronous Successive Halving",
-2021, arXiv:2106.12639, section 4: the trials of a rung are sorted into fronts (nobody on the first
-is dominated, nobody on the second by any but those on the first, and so on), and on each front by
-an ε-net, so that if not all of a front go on, those that do are spread over it.
+2021, arXiv:2106.12639, with its EpsNet: the trials of a rung are sorted into fronts (nobody on the
+first is dominated, nobody on the second by any but those on the first, and so on), and on each
+front by an ε-net, so that if not all of a front go on, those that do are spread over it.
 
     n   how many trials have come
     W   `WINDOW`
 
 Sorting all n anew for each that comes would cost O(n log n) with two objectives and more with
 others. Here a trial is compared with the W that came last and with those before them that nothing
-has dominated so far, of which, once they are more than 2W, an ε-net of W stays: exactly as in the
-paper while n ≤ W, and at a bounded cost however large n is.
-Only the front that is cut through, and that of the trial in question, are put in order.
+has dominated so far, of which, once they are more than 2W, an ε-net of W stays: with all of them
+while n ≤ W, and at a bounded cost however large n is. This bound is ours. Only
+the front that is cut through, and that of the trial in question, are put in order.
 """
 
 from __future__ import annotations

@@ -99,10 +99,10 @@ def epsilon_net(objectives: Floats) -> Ints:
     """Rows ordered so that the first few, however many, are spread over all: an ε-net of them.
 
     The best in the first objective, then always the one that is farthest from the nearest of those
-    before it (Clarkson, "Nearest-neighbor searching and metric space dimensions", 2006, section 3;
-    for trials in Salinas et al., "A multi-objective perspective on jointly tuning hardware and
-    hyperparameters", 2021). Objectives count by their range, so that no unit matters; the first of
-    equals goes first.
+    before it (Clarkson, "Nearest-neighbor searching and metric space dimensions", 2006; for trials
+    in Salinas et al., "A multi-objective perspective on jointly tuning hardware and
+    hyperparameters", 2021). Objectives count by their range, so that no unit matters, which is
+    ours; the first of equals goes first.
 
     Args:
         objectives: finite, shape (n, m).
