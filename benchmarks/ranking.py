@@ -80,13 +80,17 @@ def report(rows: Table, methods: Sequence[str], out: Path | None) -> None:
 
 
 def draw(rows: Table, methods: Sequence[str], out: Path, trials: int) -> None:
-    """Mean regret by trials: `regret.svg` of all, and of each searcher of ours one before them."""
+    """Mean regret by trials: `regret.svg` of all, and of each searcher of ours one before them.
+
+    A curve has the trials at which its method has been on every problem.
+    """
     import matplotlib as mpl
 
     mpl.use("svg")
     mpl.rcParams["svg.hashsalt"] = "raysweep"
     by_problem: Any = rows.groupby(["method", "problem", "trial"])["regret"].mean()
-    means: Any = by_problem.groupby(["method", "trial"]).mean()
+    grouped = by_problem.groupby(["method", "trial"])
+    means: Any = grouped.mean()[grouped.size() == rows["problem"].nunique()]
     there = [method for method in methods if method in means.index.get_level_values(0)]
     curves = {method: means.loc[method] for method in there}
     ours = [method for method in there if method not in PEERS]
@@ -110,13 +114,17 @@ def _picture(
     for method, curve in curves.items():
         seen = curve[np.isfinite(curve) & (curve.index >= 4)]
         style: dict[str, Any] = {"linewidth": 2.2 if method in bold else 1.1}
+        if len(seen) < len(BUDGETS) * 2:
+            style["marker"] = "o"
+        if method not in bold:
+            style["linestyle"] = "--"
         if method in named:
             style["label"] = method
         else:
             style |= {"color": "0.8", "zorder": 1}
         axes.plot(seen.index + 1, seen.to_numpy(), **style)
     axes.set(xlabel="trials", ylabel="mean normalised regret", yscale="log", xlim=(5, trials))
-    axes.legend(fontsize=8)
+    axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
     axes.grid(alpha=0.3)
     figure.tight_layout()
     figure.savefig(path, metadata={"Date": None})
