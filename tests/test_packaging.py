@@ -43,7 +43,10 @@ def test_what_is_pinned_is_what_is_tested(name: str) -> None:
 
 def test_what_the_code_imports_is_declared() -> None:
     """What comes with another package today may be gone tomorrow."""
-    declared = {IMPORT_NAMES.get(n, n) for n in names([*PROJECT["dependencies"], *EXTRAS["query"]])}
+    declared = {
+        IMPORT_NAMES.get(n, n)
+        for n in names([*PROJECT["dependencies"], *EXTRAS["query"], *EXTRAS["bench"]])
+    }
     declared.add("pydantic_core")  # one release train with pydantic, which pins it
     known = {*declared, *sys.stdlib_module_names, "raysweep"}
     every = {name: tops - known for name, tops in importers(*_all_imports()).items()}
