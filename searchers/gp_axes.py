@@ -38,6 +38,7 @@ class Axes:
         plain: which columns hold numbers that are always there, shape (D,).
         words: which axes are unordered choices, shape (d,).
         sizes: how many values each axis has, shape (d,); 0: too many to count.
+        spacing: how far apart they are, 1/sizes, shape (d,); 0 where they are too many.
     """
 
     def __init__(self, space: Space) -> None:
@@ -46,6 +47,7 @@ class Axes:
         domains = [space.parameters[name].domain for name in self._names]
         self.words = np.array([_is_word(domain) for domain in domains], dtype=bool)
         self.sizes = np.array([_size(domain) for domain in domains], dtype=np.int64)
+        self.spacing = np.where(self.sizes > 0, 1.0 / np.maximum(self.sizes, 1), 0.0)
         self._absent = np.array([bool(space.parameters[n].when) for n in self._names], dtype=bool)
         self._values = [_values(domain) for domain in domains]
         self._rules = [_rule(space, name) for name in self._names]

@@ -86,8 +86,7 @@ def moved(points: Floats, axes: Axes, scale: float, generator: Generator) -> Flo
     moves = generator.random((count, d)) < max(1.0 / d, 0.3)
     moves[np.arange(count), generator.integers(0, d, count)] = True
     base = np.where(np.isnan(points), generator.random((count, d)), points)
-    few = np.where(axes.sizes > 0, 0.7 / np.maximum(axes.sizes, 1), 0.0)
-    steps = base + generator.standard_normal((count, d)) * np.maximum(scale, few)
+    steps = base + generator.standard_normal((count, d)) * np.maximum(scale, 0.7 * axes.spacing)
     steps = np.abs(steps)  # reflected at both ends, so that the edges are not overrun
     steps = 1.0 - np.abs(1.0 - steps)
     steps = np.where(axes.words, generator.random((count, d)), steps)

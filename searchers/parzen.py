@@ -64,16 +64,15 @@ class Parzen:
         counts = self._on.sum(0) + 1.0
         means = (self._filled.sum(0) + 0.5) / counts
         squares = (self._on * (self._filled - means) ** 2).sum(0) + 1.0 / 12.0 + (means - 0.5) ** 2
-        self.sigma = np.clip(width * np.sqrt(squares / counts), 0.0, _CEILING) * shrunk
-        self.sigma = np.maximum(self.sigma, _FLOOR)
+        spread = np.clip(width * np.sqrt(squares / counts), 0.0, _CEILING) * shrunk
+        self.sigma = np.maximum(spread, np.maximum(_FLOOR, 0.4 * axes.spacing))
         self._words = np.flatnonzero(axes.words)
-        least = np.where(axes.sizes > 0, 0.4 / np.maximum(axes.sizes, 1), 0.0)
-        self.sigma = np.maximum(self.sigma, least)
         self._keep = 1.0 - (1.0 - _KEPT) * shrunk / 0.5 if k else _KEPT
         self._keep = min(0.95, max(0.5, self._keep))
-        options = np.maximum(axes.sizes, 2)
-        self._same = np.log(self._keep * options)
-        self._other = np.log((1.0 - self._keep) / (options - 1.0) * options)
+        if len(self._words):
+            options = np.maximum(axes.sizes, 2)
+            self._same = np.log(self._keep * options)
+            self._other = np.log((1.0 - self._keep) / (options - 1.0) * options)
 
     def log_density(self, points: Floats) -> Floats:
         """The log of the density relative to the uniform law, shape (n,)."""
@@ -119,10 +118,9 @@ class Parzen:
         at = self._filled / self.sigma
         mass = ndtr(1.0 / self.sigma - at) - ndtr(-at)
         normal = -np.log(mass * self.sigma * math.sqrt(2.0 * math.pi))
-        if self._whole and not len(self._words):
-            return np.asarray(normal)
-        per_axis = np.where(self._axes.words, self._other, normal)
-        return np.where(self._on, per_axis, 0.0)
+        if len(self._words):
+            normal = np.where(self._axes.words, self._other, normal)
+        return np.asarray(normal if self._whole else np.where(self._on, normal, 0.0))
 
     def sample(self, generator: Generator, count: int) -> Floats:
         """Points drawn from the density, shape (count, d); not settled."""

@@ -151,7 +151,7 @@ def _spread(rows: Ints) -> Ints:
     """At most `_MOST_BAD` of `rows`, evenly over them."""
     if len(rows) <= _MOST_BAD:
         return rows
-    return rows[np.linspace(0, len(rows) - 1, _MOST_BAD).astype(np.int64)]
+    return rows[np.arange(_MOST_BAD) * (len(rows) - 1) // (_MOST_BAD - 1)]
 
 
 def build(setting: Setting, prior: Mapping[str, Any] | None = None, **options: Any) -> Searcher:
