@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -55,8 +55,11 @@ def test_a_searcher_that_is_too_slow_keeps_its_thread_busy_and_its_workers_idle(
 def test_a_slot_that_runs_on_to_the_next_rung_is_not_idle() -> None:
     clock = ManualClock()
     pool = SimulatedPool(Machine(workers=1, step_s=10.0), idle.curve, clock)
-    propose: Any = lambda trial, at: Suggested(at, trial, {})  # noqa: E731
-    asker = idle.Asker(propose, pool, clock, aside=True)
+
+    def propose(trial: str, at: float) -> Suggested:
+        return Suggested(at, trial, {})
+
+    asker = idle.Asker(cast("Any", propose), pool, clock, aside=True)
     config = {"lr": 0.01, "decay": 1e-4, "dropout": 0.1, "width": 64}
     asker.poll(0.0)
     clock.sleep(2.0)
