@@ -20,6 +20,7 @@ from scipy.special import ndtr, ndtri
 
 from raysweep.searchers.belief import Belief
 from raysweep.searchers.gp_axes import Axes
+from raysweep.searchers.gp_model import squared
 from raysweep.searchers.history import Floats
 from raysweep.trials.streams import Generator
 
@@ -94,8 +95,8 @@ class Parzen:
         """The log of each kernel at each point, shape (n, k)."""
         gone = np.isnan(points)
         if self._whole and not len(self._words) and not gone.any():
-            squares = _squares(points / self.sigma, self._filled / self.sigma)
-            return np.asarray(self._constants().sum(1) - 0.5 * squares)
+            apart = squared(points / self.sigma, self._filled / self.sigma)
+            return np.asarray(self._constants().sum(1) - 0.5 * apart)
         on = (~gone).astype(np.float64)
         filled = np.where(gone, 0.0, points)
         logs = on @ self._constants().T
@@ -145,9 +146,3 @@ class Parzen:
             believed = drawn_by >= k + self._prior
             points[believed] = self._belief.sample(generator, int(believed.sum()))
         return points
-
-
-def _squares(points: Floats, centres: Floats) -> Floats:
-    """The squared distance of each point to each centre, shape (n, k)."""
-    ours, theirs = (points**2).sum(1), (centres**2).sum(1)
-    return np.asarray(ours[:, None] + theirs - 2.0 * (points @ centres.T))
