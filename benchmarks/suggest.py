@@ -18,9 +18,9 @@ from threading import Event, Timer
 from time import process_time as processor_s
 from typing import Any, NamedTuple
 
-from benchmarks.peers import PEERS, Peer
+from benchmarks.peers import Peer
 from raysweep.searchers.base import Proposal
-from raysweep.searchers.catalog import build_searcher
+from raysweep.searchers.catalog import SEARCHERS, build_searcher
 from raysweep.searchers.setting import Setting
 from raysweep.trials.goal import Goal
 from raysweep.trials.space import Space
@@ -123,7 +123,7 @@ def measure(
         for size in sizes:
             known = results_of(space, size)
             for method in methods:
-                run = theirs if method in PEERS else ours
+                run = ours if method in SEARCHERS else theirs
                 ms = [1e3 * each for each in run(method, space, known, limits)]
                 figures = (
                     [statistics.mean(ms), statistics.median(ms), max(ms)] if ms else [None] * 3

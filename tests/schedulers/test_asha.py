@@ -274,4 +274,4 @@ def test_it_decides_as_the_naive_algorithm_does(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ordered, "_MOST", most)
         asked = duel(*ladder, Stream(seed, "duel"), stopping=stopping, values=values)
-    assert asked > 120
+    assert asked >= 120 - 8  # each asked at least once, but for those that still run
