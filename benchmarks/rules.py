@@ -22,6 +22,7 @@ from rich.table import Table
 
 from raysweep.schedulers.base import Scheduler
 from raysweep.schedulers.catalog import build_scheduler
+from raysweep.schedulers.setting import Setting
 from raysweep.trials.goal import Goal
 from raysweep.trials.streams import Stream
 from raysweep.trials.trial import Report, trial_id
@@ -56,7 +57,7 @@ def _reports(scheduler: Scheduler, first: int, count: int) -> list[Report]:
         stream = Stream(0, "rules", number)
         score, size = stream.uniform(), stream.uniform()
         metrics = {"loss": score, "size": size}
-        made.append(Report(trial, 1, scheduler.grant(trial), metrics, score))
+        made.append(Report(trial, 1, scheduler.grant(trial, {}), metrics, score))
     return made
 
 
@@ -72,7 +73,7 @@ def _decide(scheduler: Scheduler, reports: list[Report]) -> float:
 def measure(rule: str, trials: int) -> dict[str, Any]:
     """One cell: µs per decision of `rule` with `trials` in the rung."""
     options = dict(RULES[rule])
-    scheduler = build_scheduler(options.pop("name"), options, GOAL)
+    scheduler = build_scheduler(options.pop("name"), options, Setting(GOAL))
     _decide(scheduler, _reports(scheduler, 0, trials))
     window = max(100, trials // 100)
     took_s = [

@@ -33,10 +33,10 @@ class Advice:
         except Exception as error:
             self._raised("searcher", error)
 
-    def grant(self, trial: TrialId) -> int:
+    def grant(self, trial: TrialId, config: Config) -> int:
         """How far a new trial may run; all the way if the scheduler fails to say."""
         try:
-            return self.scheduler.grant(trial)
+            return self.scheduler.grant(trial, config)
         except Exception as error:
             self._raised("scheduler", error)
             return UNBOUNDED

@@ -12,6 +12,7 @@ from raysweep.orchestrator.state import SweepState
 from raysweep.orchestrator.turn import Turn
 from raysweep.schedulers.base import Scheduler
 from raysweep.schedulers.catalog import build_scheduler, levels_of
+from raysweep.schedulers.setting import Setting as SchedulerSetting
 from raysweep.searchers.base import Searcher
 from raysweep.searchers.catalog import build_searcher
 from raysweep.searchers.setting import Earlier, Setting
@@ -136,10 +137,16 @@ def _scheduler(spec: SweepSpec, objects: Objects) -> Scheduler:
     options = dict(spec.scheduler)
     name = options.pop("name")
     if not is_object(name):
-        return build_scheduler(name, options, spec.goal)
+        return build_scheduler(name, options, _seen_by_scheduler(spec))
     if objects.scheduler is None:
         raise _missing("scheduler", name)
     return objects.scheduler
+
+
+def _seen_by_scheduler(spec: SweepSpec) -> SchedulerSetting:
+    return SchedulerSetting(
+        spec.goal, spec.parsed_space, spec.seed, spec.budget.trials, spec.cluster.max_slots
+    )
 
 
 def _missing(what: str, name: str) -> SpecError:

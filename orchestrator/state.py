@@ -357,7 +357,7 @@ class SweepState:
 
     def _start(self, trial: LiveTrial, why: Reason) -> None:
         if not trial.run_to:
-            trial.run_to = self.advice.grant(trial.id)
+            trial.run_to = self.advice.grant(trial.id, trial.config)
         seed = Stream(self.rules.seed, trial.id, "train").integer(0, 1 << 31)
         start = trial.begin(self.slots.take(trial.id), seed, why)
         trial.move(Status.RUNNING, self.spend.at)

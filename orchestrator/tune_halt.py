@@ -6,7 +6,7 @@ from typing import Any
 
 from raysweep.schedulers.base import Promotion, Scheduler
 from raysweep.trials.decisions import Decision, Reason, Stop
-from raysweep.trials.trial import Outcome, Report, Status, TrialId
+from raysweep.trials.trial import Config, Outcome, Report, Status, TrialId
 
 
 class FailFast:
@@ -26,9 +26,9 @@ class FailFast:
         """Whether the sweep is to end."""
         return bool(self._failed) or getattr(self._inner, "stopping", False)
 
-    def grant(self, trial: TrialId) -> int:
+    def grant(self, trial: TrialId, config: Config) -> int:
         """As the inner one says."""
-        return self._inner.grant(trial)
+        return self._inner.grant(trial, config)
 
     def on_report(self, report: Report) -> Decision:
         """Stop once a trial has failed; else as the inner one says."""

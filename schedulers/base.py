@@ -2,7 +2,7 @@
 
 | call | when | answer |
 |---|---|---|
-| `grant(trial)` | a new trial is about to start | the step to which it may run without asking |
+| `grant(trial, config)` | a new trial is about to start | the step to which it may run without asking |
 | `on_report(report)` | each report, once per step, in journal order | `Continue` before the granted step; there `RunTo`, `Pause`, `Stop` or `Finish` |
 | `next_paused(more)` | a slot is free; `more`: new trials may still come | whom to resume, to which step and why; None: nobody. What it names counts as resumed |
 | `on_end(trial, outcome)` | a trial ended for good, by whatever cause | |
@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple, Protocol
 
 from raysweep.trials.decisions import Decision, Reason
-from raysweep.trials.trial import Outcome, Report, TrialId
+from raysweep.trials.trial import Config, Outcome, Report, TrialId
 
 
 class Promotion(NamedTuple):
@@ -30,7 +30,7 @@ class Promotion(NamedTuple):
 class Scheduler(Protocol):
     """How far to let it run."""
 
-    def grant(self, trial: TrialId) -> int:
+    def grant(self, trial: TrialId, config: Config) -> int:
         """The first step at which `trial` must ask."""
         ...
 

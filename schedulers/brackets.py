@@ -23,7 +23,7 @@ from raysweep.schedulers.base import Promotion, Scheduler
 from raysweep.schedulers.rungs import rung_steps
 from raysweep.trials.decisions import Decision
 from raysweep.trials.streams import Stream
-from raysweep.trials.trial import UNBOUNDED, Outcome, Report, TrialId
+from raysweep.trials.trial import UNBOUNDED, Config, Outcome, Report, TrialId
 
 Shares = Callable[[Sequence[int], int], list[float]]
 """From the number of deciding steps of each bracket and η to what each gets, as proportions."""
@@ -71,9 +71,9 @@ class Brackets:
                 return ladder
         return self._ladders[0]
 
-    def grant(self, trial: TrialId) -> int:
+    def grant(self, trial: TrialId, config: Config) -> int:
         """The first rung of the trial's own ladder."""
-        return self._of(trial).grant(trial)
+        return self._of(trial).grant(trial, config)
 
     def on_report(self, report: Report) -> Decision:
         """As the trial's own ladder decides."""

@@ -17,6 +17,7 @@ from raysweep.schedulers.patience import Patience
 from raysweep.schedulers.percentile import PercentileStopping
 from raysweep.schedulers.plateau import Plateau
 from raysweep.schedulers.rungs import reached_steps, rung_steps
+from raysweep.schedulers.setting import UNKNOWN, Setting
 from raysweep.schedulers.threshold import Line, Threshold
 from raysweep.trials.errors import SpecError
 from raysweep.trials.goal import Goal
@@ -46,8 +47,8 @@ class Entry(NamedTuple):
         summary, options: what it is for, and what may be given.
         build: makes it from all of its options.
         amiss: what is wrong with options that are each allowed, "" for nothing.
-        wants_goal: whether `build` takes the sweep's goal before the options, because some of them
-            are in the metric's own unit and have a direction, or because it looks at all metrics.
+        wants: what `build` must know of the sweep, attributes of a `Setting`, and why; if anything,
+            it takes the setting before the options.
         least_metrics: so many must be optimised.
     """
 
@@ -55,7 +56,7 @@ class Entry(NamedTuple):
     options: Mapping[str, Option]
     build: Callable[..., Scheduler]
     amiss: Callable[[_Options], str] = _nothing_amiss
-    wants_goal: bool = False
+    wants: Mapping[str, str] = {}
     least_metrics: int = 1
 
 
@@ -173,7 +174,9 @@ SCHEDULERS: dict[str, Entry] = {
         },
         Threshold.of,
         _bounds_amiss,
-        wants_goal=True,
+        wants={
+            "goal": "its bounds are in the metric's unit, so it must know which way that is better"
+        },
     ),
     "plateau": Entry(
         "stops a trial whose smoothed curve has become flat",
@@ -221,7 +224,7 @@ SCHEDULERS: dict[str, Entry] = {
             "form": word("promotion", "promotion", "stopping"),
         },
         MoAsha,
-        wants_goal=True,
+        wants={"goal": "it compares trials in all metrics, so it must know them"},
         least_metrics=2,
     ),
     "pasha": Entry(
@@ -264,12 +267,6 @@ def check_scheduler(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     return filled
 
 
-_WHY_GOAL = {
-    "threshold": "its bounds are in the metric's unit, so it must know which way that is better",
-    "mo_asha": "it compares trials in all metrics, so it must know them",
-}
-
-
 def check_goal(name: str, goal: Goal) -> None:
     """Refuse a scheduler that the metrics of a sweep are too few for.
 
@@ -284,27 +281,27 @@ def check_goal(name: str, goal: Goal) -> None:
         )
 
 
-def build_scheduler(name: str, options: Mapping[str, Any], goal: Goal | None = None) -> Scheduler:
+def build_scheduler(name: str, options: Mapping[str, Any], setting: Setting = UNKNOWN) -> Scheduler:
     """The scheduler `name` with `options`, checked.
 
     Args:
         name, options: as in a spec.
-        goal: what is optimised; only rules with options in the metric's own unit, and those for
-            several metrics, look at it.
+        setting: what is known of the sweep; few rules look at it.
 
     Raises:
-        SpecError: as `check_scheduler` and `check_goal`, and if a goal is needed and none is given.
+        SpecError: as `check_scheduler` and `check_goal`, and if the rule must know what is unknown.
     """
     checked = check_scheduler(name, options)
     entry = SCHEDULERS[name]
-    if not entry.wants_goal:
-        return entry.build(**checked)
-    if goal is None:
-        raise SpecError(
-            f"scheduler {name}: {_WHY_GOAL[name]}; pass build_scheduler({name!r}, options, goal) a raysweep.trials.goal.Goal"
-        )
-    check_goal(name, goal)
-    return entry.build(goal, **checked)
+    for part, why in entry.wants.items():
+        if getattr(setting, part) is None:
+            raise SpecError(
+                f"scheduler {name}: {why}; pass build_scheduler({name!r}, options, "
+                f"raysweep.schedulers.setting.Setting({part}=...))"
+            )
+    if setting.goal is not None:
+        check_goal(name, setting.goal)
+    return entry.build(setting, **checked) if entry.wants else entry.build(**checked)
 
 
 _MANY = 1000

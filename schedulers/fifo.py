@@ -6,7 +6,7 @@ from typing import Any
 
 from raysweep.schedulers.base import Promotion
 from raysweep.trials.decisions import CONTINUE, Decision, Finish, Reason
-from raysweep.trials.trial import UNBOUNDED, Outcome, Report, TrialId
+from raysweep.trials.trial import UNBOUNDED, Config, Outcome, Report, TrialId
 
 
 class Fifo:
@@ -19,7 +19,7 @@ class Fifo:
     def __init__(self, max_t: int | None = None) -> None:
         self._max_t = UNBOUNDED if max_t is None else max_t
 
-    def grant(self, trial: TrialId) -> int:
+    def grant(self, trial: TrialId, config: Config) -> int:
         """All the way."""
         return self._max_t
 

@@ -26,7 +26,7 @@ from raysweep.schedulers.base import Promotion
 from raysweep.schedulers.rungs import Rung, reason
 from raysweep.trials.decisions import CONTINUE, Decision, Finish, Pause, Reason, RunTo, Stop
 from raysweep.trials.goal import WORST
-from raysweep.trials.trial import Outcome, Report, TrialId
+from raysweep.trials.trial import Config, Outcome, Report, TrialId
 
 _Key = tuple[float, int]
 _RULE = "hyperband"
@@ -149,7 +149,7 @@ class HyperBand:
         self._ready: SortedList = SortedList()  # (-step to run to, bracket, rank, trial)
         self._place: dict[TrialId, tuple[tuple[int, int, int, TrialId], Reason]] = {}
 
-    def grant(self, trial: TrialId) -> int:
+    def grant(self, trial: TrialId, config: Config) -> int:
         """A new trial joins the bracket that is being filled and may run to its first rung."""
         bracket = self._filling() or self._bracket(self._opened)
         if bracket.number == self._opened:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from raysweep.schedulers.rungs import rung_steps
 from raysweep.trials.decisions import CONTINUE, Decision, Finish, Reason
-from raysweep.trials.trial import UNBOUNDED, Report, TrialId
+from raysweep.trials.trial import UNBOUNDED, Config, Report, TrialId
 
 
 class Ladder(ABC):
@@ -39,7 +39,7 @@ class Ladder(ABC):
         """The step of the rung above rung `index`; max_t above the last."""
         return self._steps[index + 1] if index + 1 < len(self._steps) else self._max_t
 
-    def grant(self, trial: TrialId) -> int:
+    def grant(self, trial: TrialId, config: Config) -> int:
         """A new trial may run to the first rung."""
         return self._above(-1)
 

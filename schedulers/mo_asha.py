@@ -16,8 +16,9 @@ from raysweep.schedulers.base import Promotion
 from raysweep.schedulers.ladder import Ladder
 from raysweep.schedulers.pareto_rung import ParetoRung
 from raysweep.schedulers.rungs import Standing
+from raysweep.schedulers.setting import Setting
 from raysweep.trials.decisions import Decision, Pause, Reason, RunTo, Stop
-from raysweep.trials.goal import WORST, Goal
+from raysweep.trials.goal import WORST
 from raysweep.trials.trial import Outcome, Report, TrialId
 
 
@@ -25,20 +26,22 @@ class MoAsha(Ladder):
     """ASHA for goals of two metrics or more.
 
     Args:
-        goal: the metrics, which all count alike.
+        setting: its goal has the metrics, which all count alike.
         max_t, grace_period, reduction_factor: as of `Ladder`.
         form: "promotion" pauses whom it cannot promote yet; "stopping" ends it.
     """
 
     def __init__(
         self,
-        goal: Goal,
+        setting: Setting,
         max_t: int | None = None,
         grace_period: int = 1,
         reduction_factor: int = 3,
         form: str = "promotion",
     ) -> None:
         super().__init__(max_t, grace_period, reduction_factor)
+        goal = setting.goal
+        assert goal is not None, "the catalogue asks for it"
         self._goal, self._pauses = goal, form == "promotion"
         count, least = len(goal.metrics), 0 if self._pauses else 1
         self._rungs = [ParetoRung(step, count, reduction_factor, least) for step in self._steps]

@@ -19,7 +19,7 @@ from raysweep.schedulers.base import Promotion
 from raysweep.schedulers.interpolation import smoothed
 from raysweep.trials.decisions import CONTINUE, Decision, Finish, Reason, RunTo, Stop
 from raysweep.trials.goal import WORST
-from raysweep.trials.trial import UNBOUNDED, Outcome, Report, TrialId
+from raysweep.trials.trial import UNBOUNDED, Config, Outcome, Report, TrialId
 
 _NOW, _BEST, _SINCE, _GRANTED = range(4)
 
@@ -50,7 +50,7 @@ class Patience:
         self._patience, self._min_delta, self._smoothing = patience, min_delta, smoothing
         self._curves: dict[TrialId, list[Any]] = {}  # trial → [e_s, best, its step, granted]
 
-    def grant(self, trial: TrialId) -> int:
+    def grant(self, trial: TrialId, config: Config) -> int:
         """A new trial may run until its first value can be old enough."""
         return self._first
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from raysweep.schedulers.base import Promotion
 from raysweep.trials.decisions import CONTINUE, Decision, Finish, Reason, RunTo, Stop
-from raysweep.trials.trial import UNBOUNDED, Outcome, Report, TrialId
+from raysweep.trials.trial import UNBOUNDED, Config, Outcome, Report, TrialId
 
 
 class Periodic(ABC):
@@ -23,7 +23,7 @@ class Periodic(ABC):
         self._max_t = UNBOUNDED if max_t is None else max_t
         self._first, self._interval = first, interval
 
-    def grant(self, trial: TrialId) -> int:
+    def grant(self, trial: TrialId, config: Config) -> int:
         """A new trial may run to the first step at which it may be stopped."""
         return min(self._first, self._max_t)
 

@@ -14,6 +14,7 @@ from math import inf
 from typing import Any, Self
 
 from raysweep.schedulers.periodic import Periodic
+from raysweep.schedulers.setting import Setting
 from raysweep.trials.decisions import Reason
 from raysweep.trials.goal import WORST, Goal
 from raysweep.trials.trial import Outcome, Report, TrialId
@@ -63,15 +64,21 @@ class Threshold(Periodic):
 
     @classmethod
     def of(
-        cls, goal: Goal, lower: Bound | None = None, upper: Bound | None = None, **options: Any
+        cls,
+        setting: Setting,
+        lower: Bound | None = None,
+        upper: Bound | None = None,
+        **options: Any,
     ) -> Self:
         """From bounds in the unit of the metric that ranks trials.
 
         Args:
-            goal: says which way the metric is better, so which bound is that of the bad ones.
+            setting: its goal says which way the metric is better, so which bound is that of the bad.
             lower, upper: the smallest and the largest value that goes on; None: any.
             options: as of the class.
         """
+        goal = setting.goal
+        assert goal is not None, "the catalogue asks for it"
         bounds = [_as_scores(goal, bound) for bound in (lower, upper)]
         least, most = bounds if goal.mode == "min" else reversed(bounds)
         return cls(least, most, **options)

@@ -37,7 +37,7 @@ from raysweep.trials.errors import SpecError
 from raysweep.trials.global_chance import lent
 from raysweep.trials.goal import Goal
 from raysweep.trials.streams import Stream
-from raysweep.trials.trial import Outcome, Report, Status, TrialId
+from raysweep.trials.trial import Config, Outcome, Report, Status, TrialId
 from raysweep.trials.tune_result import STEP, pack, tune_result, unpack
 
 _LOG = logging.getLogger(__name__)
@@ -106,7 +106,7 @@ class TuneSchedulerGuest:
         trials = self._trials.items()
         return frozenset(name for name, trial in trials if trial.status == Trial.TERMINATED)
 
-    def grant(self, trial: TrialId) -> int:
+    def grant(self, trial: TrialId, config: Config) -> int:
         """One step, or to the first milestone."""
         with self._call("grant", trial):
             if self._unborn is None:
@@ -192,7 +192,7 @@ class TuneSchedulerGuest:
 
     def _repeat(self, name: str, rest: list[Any]) -> None:
         if name == "grant":
-            self.grant(rest[0])
+            self.grant(rest[0], {})
         elif name == "next":
             with self._call(name, *rest):
                 promotion = self._choose(*rest)

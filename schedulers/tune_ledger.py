@@ -101,7 +101,7 @@ class Ledger:
             self.end(trial, Stands.FAILED)
             entry = None
         if entry is None:
-            target = self.scheduler.grant(trial)
+            target = self.scheduler.grant(trial, {})
             self._entries[trial] = _Entry(0, target, Stands.OVER, WORST, config)
             self._stand(trial, Stands.RUNS)
         elif entry.stands is Stands.FAILED:  # if it had lost at its rung, it has lost
@@ -126,7 +126,7 @@ class Ledger:
             elif joined_anew:
                 self._leave(trial, Stands.OVER, Status.STOPPED)
             else:  # the scheduler let it go when it failed: it joins as a new one does
-                joined_anew, entry.target = True, self.scheduler.grant(trial)
+                joined_anew, entry.target = True, self.scheduler.grant(trial, {})
         if entry.stands is Stands.RUNS and entry.told < step:
             self._report(trial, entry, step, score)
 

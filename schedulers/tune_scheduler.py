@@ -37,6 +37,7 @@ from ray.tune.utils import flatten_dict
 
 from raysweep.schedulers.base import Scheduler
 from raysweep.schedulers.catalog import build_scheduler, check_scheduler
+from raysweep.schedulers.setting import UNKNOWN, Setting
 from raysweep.schedulers.tune_file import StateFile, parse_state, write_state
 from raysweep.schedulers.tune_hooks import digest, guarded, number
 from raysweep.schedulers.tune_ledger import Answer, Ledger, Stands
@@ -106,7 +107,8 @@ class TuneScheduler(TrialScheduler):
 
     def native(self) -> Scheduler:
         """A fresh scheduler of raysweep's own that decides as this one does."""
-        return build_scheduler(self.name, self.options, self._goal if self.mode else None)
+        setting = Setting(self._goal) if self.mode else UNKNOWN
+        return build_scheduler(self.name, self.options, setting)
 
     @property
     def _goal(self) -> Goal:

@@ -17,7 +17,7 @@ from typing import Any
 from raysweep.schedulers.base import Promotion, Scheduler
 from raysweep.schedulers.tune_conditions import Condition, read_stop, timeout_s
 from raysweep.trials.decisions import CONTINUE, Decision, Finish, Pause, Reason, RunTo, Stop
-from raysweep.trials.trial import Outcome, Report, TrialId
+from raysweep.trials.trial import Config, Outcome, Report, TrialId
 from raysweep.trials.tune_result import STEP, tune_result
 
 
@@ -53,9 +53,9 @@ class Stopped:
         """Whether no trial is to start or to go on any more."""
         return self._stopping or bool(getattr(self._inner, "stopping", False))
 
-    def grant(self, trial: TrialId) -> int:
+    def grant(self, trial: TrialId, config: Config) -> int:
         """As the inner one says, or less."""
-        return self._shorten(trial, self._inner.grant(trial), 0)
+        return self._shorten(trial, self._inner.grant(trial, config), 0)
 
     def on_report(self, report: Report) -> Decision:
         """Finish what meets the condition; else as the inner one says."""

@@ -18,6 +18,7 @@ from raysweep.cluster.simulated import Machine
 from raysweep.orchestrator.budget import Budget
 from raysweep.schedulers.base import Promotion, Scheduler
 from raysweep.schedulers.catalog import build_scheduler, check_scheduler
+from raysweep.schedulers.setting import Setting
 from raysweep.trials.decisions import Continue, Decision, Finish, Pause, RunTo, Stop, Verdict
 from raysweep.trials.events import Event
 from raysweep.trials.goal import WORST, Goal
@@ -91,7 +92,7 @@ class Play:
 
     def start(self) -> str:
         trial = trial_id(len(self.running) + len(self.paused) + len(self.over))
-        granted = self.scheduler.grant(trial)
+        granted = self.scheduler.grant(trial, {})
         assert granted >= 1
         self.heard.append((trial, granted))
         self.running[trial] = [0, granted]
@@ -184,7 +185,7 @@ class SchedulerContract:
     goal: ClassVar[Goal] = GOAL
 
     def make(self) -> Scheduler:
-        return build_scheduler(self.name, self.options, self.goal)
+        return build_scheduler(self.name, self.options, Setting(self.goal))
 
     @property
     def filled(self) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from raysweep.orchestrator.proposer import Proposer
 from raysweep.orchestrator.rules import Rules
 from raysweep.orchestrator.state import SweepState
 from raysweep.schedulers.catalog import build_scheduler
+from raysweep.schedulers.setting import Setting
 from raysweep.trials.clock import ManualClock
 from raysweep.trials.decisions import Verdict
 from raysweep.trials.events import Closed, Event, Opened, Reported
@@ -100,7 +101,7 @@ def make_state(
     **rules: Any,
 ) -> SweepState:
     options = dict(scheduler)
-    built = build_scheduler(options.pop("name"), options, goal)
+    built = build_scheduler(options.pop("name"), options, Setting(goal))
     rules.setdefault("budget", Budget(trials=12))
     return SweepState(Rules(goal, **rules), searcher or OneNumber(), built)
 

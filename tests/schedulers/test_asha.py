@@ -74,7 +74,7 @@ def test_promotion_by_hand() -> None:
     already) and e.
     """
     asha = PromotionAsha(max_t=9, reduction_factor=3)
-    assert asha.grant("a") == 1
+    assert asha.grant("a", {}) == 1
     assert isinstance(asha.on_report(report("a", 1, 5.0)), Pause)
     assert isinstance(asha.on_report(report("b", 1, 4.0)), Pause)
     assert asha.next_paused() is None
@@ -130,7 +130,7 @@ def test_without_rungs_a_trial_runs_straight_to_its_end(
     form: type[PromotionAsha] | type[StoppingAsha],
 ) -> None:
     asha = form(max_t=4, grace_period=4)
-    assert asha.grant("a") == 4
+    assert asha.grant("a", {}) == 4
     assert asha.on_report(report("a", 3, 1.0)) is CONTINUE
     assert isinstance(asha.on_report(report("a", 4, WORST)), Finish)
 
@@ -138,7 +138,7 @@ def test_without_rungs_a_trial_runs_straight_to_its_end(
 def test_endless_stopping_by_hand() -> None:
     """Without max_t the first trial, best of one at each rung, goes on: 1, 2, 4, 8 …"""
     asha = StoppingAsha(reduction_factor=2)
-    assert asha.grant("a") == 1
+    assert asha.grant("a", {}) == 1
     granted = [asha.on_report(report("a", 2**k, 5.0)) for k in range(40)]
     assert [decision.step for decision in granted if isinstance(decision, RunTo)] == [
         2**k for k in range(1, 41)
@@ -152,7 +152,7 @@ def test_rungs_may_be_given_and_the_rule_named(
     form: type[PromotionAsha] | type[StoppingAsha],
 ) -> None:
     asha = form(10, reduction_factor=2, steps=(2, 7), rule="mine")
-    assert asha.grant("a") == 2
+    assert asha.grant("a", {}) == 2
     decision = asha.on_report(report("a", 2, 1.0))
     assert isinstance(decision, RunTo | Pause)
     assert decision.reason.rule == "mine"

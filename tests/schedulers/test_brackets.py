@@ -50,7 +50,7 @@ def make() -> Brackets:
 
 def starts(brackets: Brackets, trials: int = 6000) -> dict[int, float]:
     """By first rung, the share of the trials that start there."""
-    counts = Counter(brackets.grant(trial_id(number)) for number in range(trials))
+    counts = Counter(brackets.grant(trial_id(number), {}) for number in range(trials))
     return {first: count / trials for first, count in counts.items()}
 
 
@@ -103,7 +103,7 @@ def test_reasons_name_the_bracket() -> None:
     brackets = of_asha(StoppingAsha, 9, 1, 3, 2)
     rules = {}
     for number in range(40):
-        first = brackets.grant(trial_id(number))
+        first = brackets.grant(trial_id(number), {})
         decision = brackets.on_report(Report(trial_id(number), 1, first, {}, 1.0))
         assert isinstance(decision, RunTo | Stop)
         rules[first] = decision.reason.rule
@@ -112,15 +112,15 @@ def test_reasons_name_the_bracket() -> None:
 
 def test_a_trial_keeps_its_bracket_over_a_resume() -> None:
     """It is no matter of memory: a fresh scheduler finds the same."""
-    granted = [of_hyperband(27, 1, 3).grant(trial_id(number)) for number in range(50)]
+    granted = [of_hyperband(27, 1, 3).grant(trial_id(number), {}) for number in range(50)]
     brackets = of_hyperband(27, 1, 3)
-    assert [brackets.grant(trial_id(number)) for number in reversed(range(50))] == granted[::-1]
+    assert [brackets.grant(trial_id(number), {}) for number in reversed(range(50))] == granted[::-1]
 
 
 def test_a_paused_trial_of_any_bracket_is_promoted_once_it_may_be() -> None:
     """Three trials at the first rung of the second bracket: the best of them goes on to 9."""
     brackets = of_asha(PromotionAsha, 9, 1, 3, 2)
-    late = [trial_id(n) for n in range(60) if brackets.grant(trial_id(n)) == 3][:3]
+    late = [trial_id(n) for n in range(60) if brackets.grant(trial_id(n), {}) == 3][:3]
     for score, trial in enumerate(late):
         decision = brackets.on_report(Report(trial, 1, 3, {}, float(score)))
         assert isinstance(decision, Pause)
@@ -132,7 +132,7 @@ def test_a_paused_trial_of_any_bracket_is_promoted_once_it_may_be() -> None:
 
 def test_a_first_rung_beyond_max_t_means_no_rung() -> None:
     brackets = of_asha(StoppingAsha, 4, 2, 3, 3)
-    granted = {brackets.grant(trial_id(number)) for number in range(200)}
+    granted = {brackets.grant(trial_id(number), {}) for number in range(200)}
     assert granted == {2, 4}
 
 
@@ -160,7 +160,7 @@ def test_saved_and_loaded_it_decides_the_same() -> None:
 
 def test_ends_reach_the_ladder_of_the_trial() -> None:
     brackets = make()
-    paused = [trial_id(n) for n in range(30) if brackets.grant(trial_id(n)) == 1][:3]
+    paused = [trial_id(n) for n in range(30) if brackets.grant(trial_id(n), {}) == 1][:3]
     for score, trial in enumerate(paused):
         brackets.on_report(Report(trial, 1, 1, {}, float(-score)))
     brackets.on_end(paused[0], Outcome(Status.FAILED, 1, 0.0))

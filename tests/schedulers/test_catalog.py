@@ -16,6 +16,7 @@ from raysweep.schedulers.pasha import Pasha
 from raysweep.schedulers.patience import Patience
 from raysweep.schedulers.percentile import PercentileStopping
 from raysweep.schedulers.plateau import Plateau
+from raysweep.schedulers.setting import Setting
 from raysweep.schedulers.threshold import Threshold
 from raysweep.trials.errors import SpecError
 from raysweep.trials.goal import Goal
@@ -34,7 +35,7 @@ def test_every_scheduler_says_what_it_is_for_and_its_checked_options_check_again
     options = check_scheduler(name, {"max_t": 9, **NEEDED.get(name, {})})
     assert options.keys() == SCHEDULERS[name].options.keys()
     assert check_scheduler(name, options) == options
-    assert build_scheduler(name, options, TWO).grant("a") >= 1
+    assert build_scheduler(name, options, Setting(TWO)).grant("a", {}) >= 1
 
 
 @pytest.mark.parametrize(
@@ -59,7 +60,7 @@ def test_every_scheduler_says_what_it_is_for_and_its_checked_options_check_again
     ],
 )
 def test_a_name_builds_its_scheduler(name: str, options: dict[str, Any], kind: type) -> None:
-    assert type(build_scheduler(name, options, TWO)) is kind
+    assert type(build_scheduler(name, options, Setting(TWO))) is kind
 
 
 def test_a_whole_number_written_as_a_float_is_one() -> None:
@@ -134,7 +135,7 @@ def test_building_an_unknown_scheduler_is_refused_as_checking_it_is(name: str) -
 
 
 def test_bounds_need_to_know_which_way_is_better() -> None:
-    with pytest.raises(SpecError, match=r"scheduler threshold: its bounds .*pass .*Goal"):
+    with pytest.raises(SpecError, match=r"scheduler threshold: its bounds .*pass .*Setting"):
         build_scheduler("threshold", {"upper": 1.0})
 
 
@@ -144,8 +145,10 @@ def test_several_metrics_need_to_be_there() -> None:
         match=r"mo_asha: it needs 2 metrics or more, and loss is all .*"
         r"give metrics: \{loss: min, ...\}, or take asha",
     ):
-        build_scheduler("mo_asha", {}, LOSS)
-    with pytest.raises(SpecError, match=r"mo_asha: it compares trials in all metrics.*pass .*Goal"):
+        build_scheduler("mo_asha", {}, Setting(LOSS))
+    with pytest.raises(
+        SpecError, match=r"mo_asha: it compares trials in all metrics.*pass .*Setting"
+    ):
         build_scheduler("mo_asha", {})
 
 

@@ -21,12 +21,12 @@ def test_everybody_runs_to_the_end_whatever_they_report() -> None:
 
 def test_a_trial_finishes_at_max_t() -> None:
     fifo = Fifo(3)
-    assert fifo.grant("a") == 3
+    assert fifo.grant("a", {}) == 3
     assert fifo.on_report(Report("a", 1, 2, {}, 0.5)) is CONTINUE
     assert fifo.on_report(Report("a", 1, 3, {}, 0.5)) == Finish(Reason("max_t", 3, 0.5))
 
 
 def test_without_max_t_the_training_code_alone_ends_a_trial() -> None:
     fifo = Fifo()
-    assert fifo.grant("a") == UNBOUNDED
+    assert fifo.grant("a", {}) == UNBOUNDED
     assert fifo.on_report(Report("a", 1, UNBOUNDED - 1, {}, WORST)) is CONTINUE

@@ -100,7 +100,7 @@ def test_a_whole_round_runs_the_trials_of_table_1() -> None:
 def test_a_bracket_by_hand() -> None:
     """R = 3, η = 3: three trials to step 1, the best one to 3; then two go straight to 3."""
     band = HyperBand(3)
-    assert [band.grant(trial) for trial in "abcdef"] == [1, 1, 1, 3, 3, 1]
+    assert [band.grant(trial, {}) for trial in "abcdef"] == [1, 1, 1, 3, 3, 1]
     assert isinstance(band.on_report(report("a", 1, 5.0)), Pause)
     assert band.next_paused() is None, "b and c can still reach the rung"
     assert isinstance(band.on_report(report("b", 1, 4.0)), Pause)
@@ -115,7 +115,7 @@ def test_a_bracket_by_hand() -> None:
 def test_the_last_to_reach_a_rung_goes_on_without_a_pause() -> None:
     band = HyperBand(3)
     for trial in "abc":
-        band.grant(trial)
+        band.grant(trial, {})
     band.on_report(report("a", 1, 5.0))
     band.on_report(report("b", 1, 4.0))
     assert band.on_report(report("c", 1, 3.0)) == RunTo(3, Reason("hyperband", 1, 3.0, 3.0, 1, 3))
@@ -126,7 +126,7 @@ def test_the_last_to_reach_a_rung_goes_on_without_a_pause() -> None:
 def test_a_failure_never_blocks_a_rung(failing: str) -> None:
     band = HyperBand(3)
     for trial in "abc":
-        band.grant(trial)
+        band.grant(trial, {})
     for trial in "abc":
         if trial != failing:
             band.on_report(report(trial, 1, 1.0))
@@ -140,7 +140,7 @@ def test_a_failure_never_blocks_a_rung(failing: str) -> None:
 def test_the_place_of_a_winner_that_ended_goes_to_the_next() -> None:
     band = HyperBand(3)
     for trial in "abc":
-        band.grant(trial)
+        band.grant(trial, {})
     band.on_report(report("a", 1, 1.0))
     band.on_end("a", Outcome(Status.FAILED, 1, 1.0))
     band.on_report(report("b", 1, 2.0))
@@ -151,7 +151,7 @@ def test_the_place_of_a_winner_that_ended_goes_to_the_next() -> None:
 def test_nobody_goes_on_where_nobody_has_a_finite_score() -> None:
     band = HyperBand(3)
     for trial in "abc":
-        band.grant(trial)
+        band.grant(trial, {})
     assert all(isinstance(band.on_report(report(trial, 1, WORST)), Stop) for trial in "abc")
     assert band.next_paused() is None
     assert band.next_paused(more=False) is None
@@ -160,13 +160,13 @@ def test_nobody_goes_on_where_nobody_has_a_finite_score() -> None:
 def test_a_bracket_that_never_fills_is_decided_among_those_it_has() -> None:
     band = HyperBand(9)
     for number in range(7):
-        band.grant(f"t{number}")
+        band.grant(f"t{number}", {})
         band.on_report(report(f"t{number}", 1, float(number)))
     assert band.next_paused() is None, "two more may come"
     promoted = [band.next_paused(more=False), band.next_paused(more=False)]
     assert [p and p.trial for p in promoted] == ["t0", "t1"], "the best ⌊7/3⌋"
     assert band.next_paused(more=False) is None
-    assert band.grant("late") == 3, "whoever comes now opens the next bracket"
+    assert band.grant("late", {}) == 3, "whoever comes now opens the next bracket"
 
 
 class Sweep:

@@ -78,7 +78,7 @@ def test_the_best_so_far_is_what_counts_not_the_last() -> None:
 def test_grace_and_interval() -> None:
     """Grace 2, interval 3: asked at 2, 5, 8 and finished at 9."""
     rule = MedianStopping(max_t=9, grace_period=2, interval=3)
-    assert rule.grant("a") == 2
+    assert rule.grant("a", {}) == 2
     heard = [rule.on_report(Report("a", 1, step, {}, 1.0)) for step in range(1, 10)]
     steps = [d.step if isinstance(d, RunTo) else 0 for d in heard]
     assert steps == [0, 5, 0, 0, 8, 0, 0, 9, 0]
@@ -97,7 +97,7 @@ def test_a_missing_value_stops_a_trial_where_it_is_asked_and_spoils_no_average()
 
 def test_without_max_t_it_never_finishes_a_trial() -> None:
     rule = MedianStopping(grace_period=UNBOUNDED)
-    assert rule.grant("a") == UNBOUNDED
+    assert rule.grant("a", {}) == UNBOUNDED
 
 
 def test_an_ended_trials_sums_go_and_its_averages_stay() -> None:

@@ -61,7 +61,7 @@ def test_promotion_by_hand() -> None:
     f (1, -)  Has no size: behind all others, and out. ⌊6/2⌋ = 3: e.
     """
     rule = MoAsha(LOSS_SIZE, max_t=4, reduction_factor=2)
-    assert rule.grant("a") == 1
+    assert rule.grant("a", {}) == 1
     assert show(rule, "a", 1.0, 9.0) == Pause(why(1.0, 1, 1))
     assert rule.next_paused() is None
     assert show(rule, "b", 9.0, 1.0) == Pause(why(9.0, 2, 2))

@@ -53,7 +53,7 @@ def feed(rule: Patience, *scores: float, trial: str = "a") -> list[Decision]:
 def test_the_rule_by_hand() -> None:
     """Patience 3: 9 8 8.5 7 7 7 7. Asked at 4, where the best (7) is of step 4; it ends at 7."""
     rule = Patience(patience=3)
-    assert rule.grant("a") == 4
+    assert rule.grant("a", {}) == 4
     heard = feed(rule, 9.0, 8.0, 8.5, 7.0, 7.0, 7.0, 7.0, 1.0)
     assert heard[:3] == [CONTINUE] * 3
     assert heard[3] == RunTo(7, Reason("patience", 4, 7.0, 7.0))
@@ -93,7 +93,7 @@ def test_a_lucky_value_counts_for_less_on_a_smoothed_curve() -> None:
 
 def test_nobody_is_stopped_before_the_grace_period() -> None:
     rule = Patience(patience=1, grace_period=4)
-    assert rule.grant("a") == 4
+    assert rule.grant("a", {}) == 4
     heard = feed(rule, 1.0, 2.0, 3.0, 4.0)
     assert heard[:3] == [CONTINUE] * 3
     assert heard[3] == Stop(Reason("patience", 4, 4.0, 1.0))

@@ -64,7 +64,7 @@ def test_against_averages_by_hand() -> None:
 def test_grace_and_interval() -> None:
     """Grace 2, interval 3: asked at 2, 5, 8 and finished at 9."""
     rule = PercentileStopping(max_t=9, grace_period=2, interval=3)
-    assert rule.grant("a") == 2
+    assert rule.grant("a", {}) == 2
     heard = [rule.on_report(Report("a", 1, step, {}, 1.0)) for step in range(1, 10)]
     assert [d.step if isinstance(d, RunTo) else 0 for d in heard] == [0, 5, 0, 0, 8, 0, 0, 9, 0]
     assert heard[0] is CONTINUE

@@ -48,7 +48,7 @@ def feed(rule: Plateau, *scores: float, trial: str = "a") -> list[Decision]:
 def test_the_rule_by_hand() -> None:
     """Window 2, tolerance 1, no smoothing: 9 7 5 4.5 4.2 improves by 4, 2.5 and 0.8."""
     rule = Plateau(window=2, tolerance=1.0, smoothing=0.0)
-    assert rule.grant("a") == 3
+    assert rule.grant("a", {}) == 3
     heard = feed(rule, 9.0, 7.0, 5.0, 4.5, 4.2)
     assert heard[:2] == [CONTINUE, CONTINUE]
     assert heard[2] == RunTo(4, Reason("plateau", 3, 5.0, 8.0))
@@ -76,9 +76,9 @@ def test_a_curve_that_gets_worse_ends() -> None:
 
 
 def test_grace_is_at_least_a_window_and_interval_counts_from_there() -> None:
-    assert Plateau(window=4, grace_period=2).grant("a") == 5
+    assert Plateau(window=4, grace_period=2).grant("a", {}) == 5
     rule = Plateau(window=2, grace_period=4, interval=3)
-    assert rule.grant("a") == 4
+    assert rule.grant("a", {}) == 4
     heard = feed(rule, *[100.0 / step for step in range(1, 8)])
     assert [type(d) for d in heard].count(RunTo) == 2
     assert isinstance(heard[3], RunTo)

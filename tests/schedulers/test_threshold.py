@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raysweep.schedulers.catalog import build_scheduler
+from raysweep.schedulers.setting import Setting
 from raysweep.schedulers.threshold import Line, Threshold
 from raysweep.trials.decisions import CONTINUE, Decision, Finish, Reason, RunTo, Stop
 from raysweep.trials.goal import WORST, Goal
@@ -93,7 +94,7 @@ def test_a_bound_that_changes_with_the_steps() -> None:
 
 def test_grace_and_interval() -> None:
     rule = Threshold.of(LOSS, upper=1.0, grace_period=3, interval=2)
-    assert rule.grant("a") == 3
+    assert rule.grant("a", {}) == 3
     assert judge(rule, LOSS, 2, 50.0) is CONTINUE
     assert judge(rule, LOSS, 3, 0.5) == RunTo(5, Reason("threshold", 3, 0.5, 1.0))
     assert judge(rule, LOSS, 4, 50.0) is CONTINUE
@@ -116,5 +117,5 @@ def test_a_line_by_hand() -> None:
 
 def test_bounds_as_json_carries_them() -> None:
     options = {"upper": [[1, 5], [4, 3]]}
-    rule = build_scheduler("threshold", options, LOSS)
+    rule = build_scheduler("threshold", options, Setting(LOSS))
     assert isinstance(rule.on_report(Report("a", 1, 4, {}, 3.5)), Stop)

@@ -102,10 +102,10 @@ def test_which_milestones_there_are() -> None:
 
 def test_a_user_s_own_steps_switch_the_milestones_off() -> None:
     made = guest("asha")
-    assert made.grant("t000000") == 1
+    assert made.grant("t000000", {}) == 1
     decision = made.on_report(Report("t000000", 1, 1, {"loss": 1.0, STEP: 10}, 1.0))
     assert isinstance(decision, Stop), "10 is beyond max_t"
-    made.grant("t000001")
+    made.grant("t000001", {})
     decision = made.on_report(Report("t000001", 1, 1, {"loss": 1.0, STEP: 2}, 1.0))
     assert isinstance(decision, RunTo)
     assert decision.step == 2
@@ -221,7 +221,7 @@ def test_the_bracket_of_a_trial_hangs_on_seed_and_number_alone() -> None:
         np.random.seed(noise)  # noqa: NPY002, TID251 - the driver's own
         made = TuneSchedulerGuest(BRACKETS(), GOAL, seed=seed)
         for n in range(20):
-            made.grant(trial_id(n))
+            made.grant(trial_id(n), {})
         info = made._scheduler._trial_info
         return [made._scheduler._brackets.index(bracket) for bracket in info.values()]
 
@@ -232,5 +232,5 @@ def test_the_bracket_of_a_trial_hangs_on_seed_and_number_alone() -> None:
 def test_the_driver_s_generator_is_left_alone() -> None:
     np.random.seed(1)  # noqa: NPY002, TID251 - the driver's own
     before = np.random.get_state()[1].tolist()  # type: ignore[call-overload]  # noqa: NPY002, TID251
-    TuneSchedulerGuest(BRACKETS(), GOAL).grant("t000000")
+    TuneSchedulerGuest(BRACKETS(), GOAL).grant("t000000", {})
     assert np.random.get_state()[1].tolist() == before  # type: ignore[call-overload]  # noqa: NPY002, TID251

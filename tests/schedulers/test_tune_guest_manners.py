@@ -38,7 +38,7 @@ def test_what_is_no_number_never_wins(kind: str, value: float | None) -> None:
     running = {}
     for n in range(17):
         running[trial_id(n)] = 0
-        made.grant(trial_id(n))
+        made.grant(trial_id(n), {})
     for _ in range(400):
         if not running:
             promotion = made.next_paused(False)
@@ -84,7 +84,7 @@ class Wilful(FIFOScheduler):
 def test_a_scheduler_may_act_through_the_controller() -> None:
     made = TuneSchedulerGuest(Wilful(), GOAL)
     for n in range(2):
-        assert made.grant(trial_id(n)) == 1
+        assert made.grant(trial_id(n), {}) == 1
     assert isinstance(made.on_report(Report("t000000", 1, 1, {"loss": 200.0}, 200.0)), Pause)
     assert made.next_paused(True) is None, "it wants a new trial first"
     assert made.next_paused(True) is None

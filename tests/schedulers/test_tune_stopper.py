@@ -45,7 +45,7 @@ def report(trial: str, step: int, loss: float, **metrics: Any) -> Report:
 
 def follow(scheduler: Scheduler, trial: str, losses: list[float], **metrics: Any) -> Decision:
     """Run one trial until it is not to go on; what came last."""
-    granted = scheduler.grant(trial)
+    granted = scheduler.grant(trial, {})
     decision: Decision = CONTINUE
     for step, loss in enumerate(losses, 1):
         decision = scheduler.on_report(report(trial, step, loss, **metrics))
@@ -78,7 +78,7 @@ def ended_at(memory: Memory) -> dict[str, tuple[str, int]]:
 class TestLimits:
     def test_training_iteration_alone_shortens_grants_and_asks_nothing_in_between(self) -> None:
         stopped = Stopped(Fifo(), {STEP: 20})
-        assert stopped.grant("t000000") == 20
+        assert stopped.grant("t000000", {}) == 20
         for step in range(1, 20):
             assert stopped.on_report(report("t000000", step, 1.0)) is CONTINUE
         assert isinstance(stopped.on_report(report("t000000", 20, 1.0)), Finish)
@@ -97,7 +97,7 @@ class TestLimits:
 
     def test_a_rung_that_the_limit_cuts_short_is_passed(self) -> None:
         stopped = Stopped(PromotionAsha(27, 9, 3), {STEP: 20})
-        assert stopped.grant("t000000") == 9
+        assert stopped.grant("t000000", {}) == 9
         for step in range(1, 9):
             stopped.on_report(report("t000000", step, 0.5))
         assert isinstance(stopped.on_report(report("t000000", 9, 0.5)), Pause)
@@ -131,7 +131,7 @@ class TestLimits:
 
     def test_the_user_s_own_count_of_steps_is_what_counts(self) -> None:
         stopped = Stopped(Fifo(), {STEP: 6})
-        assert stopped.grant("t0") == 6
+        assert stopped.grant("t0", {}) == 6
         for step in range(1, 6):
             assert stopped.on_report(report("t0", step, 1.0, **{STEP: step / 2})) is CONTINUE
         decision = stopped.on_report(report("t0", 6, 1.0, **{STEP: 3.0}))
@@ -140,7 +140,7 @@ class TestLimits:
         assert isinstance(stopped.on_report(report("t0", 9, 1.0, **{STEP: 6.0})), Finish)
 
     def test_without_a_condition_nothing_changes(self) -> None:
-        assert Stopped(Fifo(), {}).grant("t0") == UNBOUNDED
+        assert Stopped(Fifo(), {}).grant("t0", {}) == UNBOUNDED
 
 
 def test_a_function_of_trial_and_result() -> None:
@@ -174,7 +174,7 @@ STOPPERS: dict[str, tuple[Callable[[], Any], list[float], int | None]] = {
 def test_tune_s_stoppers_end_a_trial_where_they_do_in_tune(kind: str) -> None:
     make, losses, expected = STOPPERS[kind]
     stopped = Stopped(Fifo(), make())
-    granted, ended = stopped.grant("t0"), None
+    granted, ended = stopped.grant("t0", {}), None
     for step, loss in enumerate(losses, 1):
         decision = stopped.on_report(report("t0", step, loss))
         if isinstance(decision, Finish):
@@ -199,7 +199,7 @@ def test_an_experiment_that_plateaus_ends_every_trial_and_starts_none() -> None:
 def test_saved_and_loaded_it_goes_on_as_before(kind: str, cut: int) -> None:
     make, losses, expected = STOPPERS[kind]
     stopped = Stopped(Fifo(), make())
-    stopped.grant("t0")
+    stopped.grant("t0", {})
     for step, loss in enumerate(losses, 1):
         if isinstance(stopped.on_report(report("t0", step, loss)), Finish):
             assert step == expected
@@ -317,7 +317,7 @@ def test_stopping_once_it_holds_stops_at_the_next_report() -> None:
 
     stopped = Stopped(Fifo(), Enough())
     for n in range(2):
-        stopped.grant(trial_id(n))
+        stopped.grant(trial_id(n), {})
     assert isinstance(stopped.on_report(report("t000000", 1, -1.0)), Stop)
     assert isinstance(stopped.on_report(report("t000001", 1, 1.0)), Stop)
     assert stopped.next_paused() is None

@@ -23,7 +23,7 @@ from raysweep.schedulers.tune_guest import TuneSchedulerGuest
 from raysweep.trials.decisions import Decision, Finish, Pause, RunTo, Stop
 from raysweep.trials.goal import WORST
 from raysweep.trials.streams import Stream
-from raysweep.trials.trial import Outcome, Report, Status, trial_id
+from raysweep.trials.trial import Config, Outcome, Report, Status, trial_id
 from tests.orchestrator.harness import GOAL, Memory, OneNumber, check_record, run
 
 STEP = "training_iteration"
@@ -50,8 +50,8 @@ class Logged:
         self.inner = inner
         self.log: list[tuple[Any, ...]] = []
 
-    def grant(self, trial: str) -> int:
-        step = self.inner.grant(trial)
+    def grant(self, trial: str, config: Config) -> int:
+        step = self.inner.grant(trial, config)
         self.log.append(("grant", trial))
         return step
 
