@@ -13,6 +13,7 @@ from raysweep.schedulers import pareto_rung
 from raysweep.schedulers.base import Promotion
 from raysweep.schedulers.mo_asha import MoAsha
 from raysweep.schedulers.pareto_rung import ParetoRung
+from raysweep.schedulers.setting import Setting
 from raysweep.trials.decisions import Decision, Finish, Pause, Reason, RunTo, Stop
 from raysweep.trials.goal import WORST, Goal
 from raysweep.trials.streams import Stream
@@ -60,7 +61,7 @@ def test_promotion_by_hand() -> None:
     e (2, 2)  Before c and d. On the first front a, b, e; c and d are ranked 4 and 5. ⌊5/2⌋ = 2.
     f (1, -)  Has no size: behind all others, and out. ⌊6/2⌋ = 3: e.
     """
-    rule = MoAsha(LOSS_SIZE, max_t=4, reduction_factor=2)
+    rule = MoAsha(Setting(LOSS_SIZE), max_t=4, reduction_factor=2)
     assert rule.grant("a", {}) == 1
     assert show(rule, "a", 1.0, 9.0) == Pause(why(1.0, 1, 1))
     assert rule.next_paused() is None
@@ -79,7 +80,7 @@ def test_promotion_by_hand() -> None:
 
 def test_stopping_by_hand() -> None:
     """η = 2: max(1, ⌊n/2⌋) go on. b is second of 2; c dominates both; d, of 4, is second."""
-    rule = MoAsha(LOSS_SIZE, max_t=4, reduction_factor=2, form="stopping")
+    rule = MoAsha(Setting(LOSS_SIZE), max_t=4, reduction_factor=2, form="stopping")
     assert show(rule, "a", 4.0, 8.0) == RunTo(2, why(4.0, 1, 1))
     assert show(rule, "b", 9.0, 3.0) == Stop(why(9.0, 2, 2))
     assert show(rule, "c", 2.0, 2.0) == RunTo(2, why(2.0, 1, 3))
@@ -89,7 +90,7 @@ def test_stopping_by_hand() -> None:
 
 def test_a_metric_to_maximise_counts_the_other_way() -> None:
     goal = Goal((("accuracy", "max"), ("size", "min")))
-    rule = MoAsha(goal, max_t=4, reduction_factor=2, form="stopping")
+    rule = MoAsha(Setting(goal), max_t=4, reduction_factor=2, form="stopping")
     rule.on_report(Report("a", 1, 1, {"accuracy": 0.5, "size": 3}, -0.5))
     better = rule.on_report(Report("b", 1, 1, {"accuracy": 0.9, "size": 2}, -0.9))
     assert better == RunTo(2, Reason("mo_asha", 1, -0.9, None, 1, 2))
@@ -99,7 +100,7 @@ def test_a_metric_to_maximise_counts_the_other_way() -> None:
 
 def test_the_highest_rung_is_served_first() -> None:
     """η = 2, rungs 1, 2, 4. After x and y, b and c are both promotable: c at the higher rung."""
-    rule = MoAsha(LOSS_SIZE, max_t=8, reduction_factor=2)
+    rule = MoAsha(Setting(LOSS_SIZE), max_t=8, reduction_factor=2)
     for trial, score in (("a", 1.0), ("b", 2.0), ("c", 0.5)):
         show(rule, trial, score, score)  # c is best of 3 and goes on at once
     assert isinstance(show(rule, "c", 0.5, 0.5, step=2), Pause)
@@ -207,7 +208,7 @@ def test_a_front_without_end_is_thinned_out_evenly() -> None:
 def test_what_lacks_one_metric_never_passes_a_rung(
     points: list[tuple[float, float]], form: bool
 ) -> None:
-    rule = MoAsha(LOSS_SIZE, 27, 1, 2, "promotion" if form else "stopping")
+    rule = MoAsha(Setting(LOSS_SIZE), 27, 1, 2, "promotion" if form else "stopping")
     lacking = set()
     for n, (loss, size) in enumerate(points):
         trial, metrics = f"t{n}", {"loss": loss} if n % 5 == 4 else {"loss": loss, "size": size}
@@ -220,11 +221,11 @@ def test_what_lacks_one_metric_never_passes_a_rung(
 
 
 def test_a_waiting_trial_that_ended_is_passed_over_and_a_reload_knows_it() -> None:
-    rule = MoAsha(LOSS_SIZE, max_t=4, reduction_factor=2)
+    rule = MoAsha(Setting(LOSS_SIZE), max_t=4, reduction_factor=2)
     show(rule, "a", 1.0, 1.0)
     rule.on_end("a", Outcome(Status.FAILED, 1, 1.0))
     show(rule, "b", 2.0, 2.0)
-    again = MoAsha(LOSS_SIZE, max_t=4, reduction_factor=2)
+    again = MoAsha(Setting(LOSS_SIZE), max_t=4, reduction_factor=2)
     again.load(json.loads(json.dumps(rule.state())))
     for each in (rule, again):
         assert each.next_paused() is None
