@@ -48,6 +48,8 @@ def tell(results: Results, name: str) -> Story:
     metric = next(iter(results.manifest["metrics"]))
     for row in _rows(results, "decisions", trial["trial_id"]):
         text = _TELLERS.get(row["verb"], _other)(row, metric)
+        if row["model"]:
+            text = printable(f"{text} ({row['model']})")
         facts = {key: value for key, value in row.items() if value is not None}
         found.append((row["at"], _DECISION, Moment(row["at"], text, facts)))
     found.sort(key=lambda entry: entry[:2])

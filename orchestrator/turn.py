@@ -40,4 +40,5 @@ def verdict(
         None if why.cutoff is None else goal.value(why.cutoff),
         why.rank,
         why.peers,
+        why.model,
     )

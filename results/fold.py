@@ -48,6 +48,7 @@ DECISION_COLUMNS: Final = pa.schema(
         ("cutoff", pa.float64()),
         ("rank", pa.int64()),
         ("peers", pa.int64()),
+        ("model", pa.string()),
     ]
 )
 

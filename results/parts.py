@@ -18,7 +18,19 @@ from raysweep.trials.errors import StoreCorrupt
 
 _ROW_GROUP = 131_072
 _REPEATING = frozenset(
-    {"trial_id", "kind", "shape", "verb", "rule", "status", "slot", "node", "end", "stop_rule"}
+    {
+        "trial_id",
+        "kind",
+        "shape",
+        "verb",
+        "rule",
+        "model",
+        "status",
+        "slot",
+        "node",
+        "end",
+        "stop_rule",
+    }
 )
 _ARROW_ERRORS = (pa.ArrowException, OSError, ValueError)
 _META, _COLUMNS = b"raysweep", b"raysweep.columns"

@@ -9,7 +9,8 @@ class Reason(NamedTuple):
     """Why a decision was taken, in numbers that can be stored and explained later.
 
     `score`, `cutoff` are lower-is-better scores; `rank` counts from 1 among `peers` trials that
-    have reached the rung, this one included. What a rule does not use stays None.
+    have reached the rung, this one included. `model` is a short text, of a rule that fits one:
+    which version of it, and what it said. What a rule does not use stays None.
     """
 
     rule: str
@@ -18,6 +19,7 @@ class Reason(NamedTuple):
     cutoff: float | None = None
     rank: int | None = None
     peers: int | None = None
+    model: str | None = None
 
 
 class Continue(NamedTuple):
@@ -71,3 +73,4 @@ class Verdict(NamedTuple):
     cutoff: float | None = None
     rank: int | None = None
     peers: int | None = None
+    model: str | None = None

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from raysweep.results import image
-from raysweep.results.codec import canonical, encode
+from raysweep.results import image, layout
+from raysweep.results.codec import canonical, decode, encode
 from raysweep.results.fold import Fold
+from raysweep.results.parts import parquet, read_parquet
 from raysweep.results.read import history as read_history
 from raysweep.results.read import read
 from raysweep.results.store import Store
@@ -90,6 +91,31 @@ def test_what_is_appended_is_read_back_from_the_log_and_from_the_parts(tmp_path:
     agree(tmp_path / "s", steps)
     store.close()
     assert verify(tmp_path / "s") == []
+
+
+def test_decisions_from_before_there_were_models_are_read_beside_newer_ones(
+    tmp_path: Path,
+) -> None:
+    """Their parts lack the column, and their verdicts in the log end with the peers."""
+    steps = history(1, 300)
+    store = make(tmp_path / "s")
+    feed(store, steps[:200])
+    store.compact({})
+    feed(store, steps[200:])
+    store.close()
+    (part,) = (tmp_path / "s" / "decisions").iterdir()
+    layout.publish(
+        tmp_path / "s", f"decisions/{part.name}", parquet(read_parquet(part).drop(["model"]), "{}")
+    )
+    models = read(tmp_path / "s").arrow("decisions")["model"].to_pylist()
+    known = [v.model for _, verdicts in steps[200:] for v in verdicts]
+    assert models == [None] * (len(models) - len(known)) + known
+    assert "v1, ei 0.5" in known
+    assert len(list(read_history(tmp_path / "s"))) == 300
+    old = encode(1, Ticked(0.0), ()).replace(
+        "}", ',"verdicts":[["t1",1,3,"pause","asha",null,1,0.5,0.25,1,4]]}'
+    )
+    assert decode(old).verdicts[0].model is None
 
 
 @settings(max_examples=40, deadline=None)

@@ -160,7 +160,9 @@ class World:
         if draw < 0.2:
             self.busy.remove(runner)
             self.pausing.append(runner)
-            return (Verdict(*who, steps[-1], "pause", "asha", None, 1, 0.5, 0.25, 1, 4),)
+            return (
+                Verdict(*who, steps[-1], "pause", "asha", None, 1, 0.5, 0.25, 1, 4, "v1, ei 0.5"),
+            )
         return (Verdict(*who, steps[-1], "run_to", "asha", 99),) if draw < 0.3 else ()
 
     def _pause(self) -> Step:
