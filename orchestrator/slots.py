@@ -8,13 +8,13 @@ from raysweep.trials.trial import TrialId
 
 
 class Slots:
-    """The slots that the pool has announced, each free or held by one trial.
+    """The slots that the pool has announced, each free or held by one trial."""
 
-    Args:
-        at: the sweep's age; there is no slot since then.
-    """
+    def __init__(self) -> None:
+        self.reset(0.0)
 
-    def __init__(self, at: float = 0.0) -> None:
+    def reset(self, at: float) -> None:
+        """There are no slots any more, since the sweep's age `at`."""
         self._holder: dict[str, TrialId | None] = {}
         self._free: list[str] = []
         self.busy = 0

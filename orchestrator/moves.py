@@ -1,0 +1,192 @@
+"""The live trials, and every move that one of them makes.
+
+A move concerns the trial's status, its slot, the queue, its checkpoints and the record at once;
+here it is done to all of them in one place. Which move is due, `state.py` decides.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from raysweep.orchestrator.advice import Advice
+from raysweep.orchestrator.budget import Spend
+from raysweep.orchestrator.live_trial import LiveTrial
+from raysweep.orchestrator.retention import Retention
+from raysweep.orchestrator.retries import forgive
+from raysweep.orchestrator.rules import Rules
+from raysweep.orchestrator.slots import Slots
+from raysweep.orchestrator.turn import Turn, verdict
+from raysweep.orchestrator.waiting import Waiting
+from raysweep.trials import actions, decisions
+from raysweep.trials.decisions import Reason
+from raysweep.trials.events import ErrorClass
+from raysweep.trials.streams import Stream
+from raysweep.trials.trial import Status, TrialId
+
+_PARTS = ("spend", "slots", "waiting", "advice", "retention")
+"""Attributes that can write themselves down."""
+
+
+class Moves:
+    """What is in hand: live trials, slots, queue, checkpoints and what was spent.
+
+    Args:
+        rules: their goal and seed stay for good.
+        advice: is told of each trial's end.
+
+    Attributes:
+        live, ended: the trials that have not ended, and how many have, by status.
+        turn: the answer to the event at hand; each move adds to it.
+    """
+
+    def __init__(self, rules: Rules, advice: Advice) -> None:
+        self._goal, self._seed = rules.goal, rules.seed
+        self.advice = advice
+        self.spend = Spend(rules.budget, rules.gpu)
+        self.slots = Slots()
+        self.waiting = Waiting()
+        self.retention = Retention(rules.keep)
+        self.live: dict[TrialId, LiveTrial] = {}
+        self.ended = dict.fromkeys((Status.COMPLETED, Status.STOPPED, Status.FAILED), 0)
+        self.turn = Turn([], [])
+
+    def adopt(self, rules: Rules) -> None:
+        """Go by other limits from now on."""
+        self.spend.adopt(rules.budget, rules.gpu)
+        self.retention.keep = rules.keep
+
+    def reopen(self, at: float) -> None:
+        """A new driver, at the sweep's age `at`: all processes of the last one are gone."""
+        self.slots.reset(at)
+        self.waiting.reopen()
+        for trial in self.live.values():
+            trial.slot = None
+            if trial.status is Status.RUNNING:
+                self.again(trial, Reason(ErrorClass.DRIVER))
+            elif trial.status is Status.PAUSING:
+                self.park(trial, Reason(ErrorClass.DRIVER))
+            elif trial.status is Status.PAUSED and trial.owed:
+                self.recall(trial, Reason("resume"))
+            elif trial.status is Status.PENDING and trial.run_to:
+                self.waiting.again(trial.id, Reason("resume"))
+            elif trial.status is Status.PENDING:
+                self.waiting.fresh.append(trial.id)
+
+    def do(self, action: actions.Action) -> None:
+        """Want something done."""
+        self.turn.actions.append(action)
+
+    def record(
+        self, trial: LiveTrial, verb: str, why: Reason, step: int, to_step: int | None = None
+    ) -> None:
+        """Put a decision on `trial` on record."""
+        self.turn.verdicts.append(verdict(self._goal, trial, verb, why, step, to_step))
+
+    def start(self, trial: LiveTrial, why: Reason) -> None:
+        """Onto a free slot, from its newest checkpoint."""
+        if not trial.run_to:
+            trial.run_to = self.advice.grant(trial.id, trial.config)
+        seed = Stream(self._seed, trial.id, "train").integer(0, 1 << 31)
+        start = trial.begin(self.slots.take(trial.id), seed, why)
+        trial.move(Status.RUNNING, self.spend.at)
+        verb = "start" if trial.attempt == 1 else "resume"
+        self.record(trial, verb, why, trial.step, trial.run_to)
+        self.do(start)
+
+    def obey(self, trial: LiveTrial, decision: decisions.Decision, step: int) -> None:
+        """Do what the scheduler decided when `trial` had reported `step`."""
+        if isinstance(decision, decisions.Continue):
+            return
+        slot, why = trial.slot or "", decision.reason
+        if isinstance(decision, decisions.RunTo):
+            trial.run_to = decision.step
+            self.record(trial, "run_to", why, step, decision.step)
+            if trial.status is Status.RUNNING:  # else it is on its way out, and owed the rest
+                self.do(actions.RunTo(trial.id, trial.attempt, slot, decision.step, why))
+        elif isinstance(decision, decisions.Pause):
+            self.pause(trial, why, step)
+            trial.owed = False
+        elif isinstance(decision, decisions.Stop):
+            self.record(trial, "stop", why, step)
+            self.do(actions.Stop(trial.id, trial.attempt, slot, why))
+            self.end(trial, Status.STOPPED)
+        else:
+            self.record(trial, "finish", why, step)
+            self.do(actions.Finish(trial.id, trial.attempt, slot, why))
+            if trial.status is Status.RUNNING:  # else it has left, or will before it hears of this
+                self.slots.finishing[trial.id] = slot
+            self.end(trial, Status.COMPLETED, saving=True)
+
+    def pause(self, trial: LiveTrial, why: Reason, step: int) -> None:
+        """Let it write a checkpoint and yield its slot, if it is not about to."""
+        self.record(trial, "pause", why, step)
+        if trial.status is Status.RUNNING:
+            trial.move(Status.PAUSING, self.spend.at)
+            self.do(actions.Pause(trial.id, trial.attempt, trial.slot or "", why))
+
+    def keep(self, trial: LiveTrial, step: int, path: str) -> None:
+        """It has written a checkpoint."""
+        forgive(trial)
+        self.drop(self.retention.add(trial, step, path))
+
+    def drop(self, paths: list[str]) -> None:
+        """Nothing refers to these checkpoints any more."""
+        self.turn.actions.extend(map(actions.DropCheckpoint, paths))
+
+    def late(self, trial: TrialId, path: str) -> None:
+        """One that has ended had written a checkpoint."""
+        self.drop(self.retention.late(trial, path))
+
+    def again(self, trial: LiveTrial, why: Reason, delay_s: float = 0.0) -> None:
+        """Back to the queue, from its newest checkpoint."""
+        trial.move(Status.PENDING, self.spend.at)
+        self.record(trial, "retry", why, trial.step)
+        self.waiting.again(trial.id, why, self.spend.at + delay_s if delay_s else 0.0)
+
+    def park(self, trial: LiveTrial, why: Reason, *, resting: bool = False) -> None:
+        """Lost while it wrote its checkpoint: it pauses with the one before.
+
+        A sweep that is `resting` calls nobody back, not even those that are owed a slot.
+        """
+        trial.move(Status.PAUSED, self.spend.at)
+        self.record(trial, "park", why, trial.step)
+        if trial.owed and not resting:
+            self.recall(trial, why)
+
+    def recall(self, trial: LiveTrial, why: Reason) -> None:
+        """It pauses, and wants a slot again."""
+        trial.move(Status.PENDING, self.spend.at)
+        self.waiting.again(trial.id, why)
+
+    def release(self, trial: LiveTrial, *, usable: bool = True) -> None:
+        """It has left its slot, if it had one; `usable` is False if the process died with it."""
+        if trial.slot:
+            self.slots.release(trial.slot, usable=usable)
+            trial.slot = None
+
+    def end(self, trial: LiveTrial, status: Status, *, saving: bool = False) -> None:
+        """It has ended for good; if it is `saving`, one more checkpoint will come."""
+        self.release(trial)
+        trial.move(status, self.spend.at)
+        self.waiting.deferred = False
+        del self.live[trial.id]
+        self.ended[status] += 1
+        self.drop(self.retention.end(trial, saving=saving))
+        self.advice.end(trial.id, trial.outcome())
+
+    def state(self) -> dict[str, Any]:
+        """Everything but the turn, as plain JSON data."""
+        parts = {name: getattr(self, name).state() for name in _PARTS}
+        return parts | {
+            "live": {trial.id: trial.to_json() for trial in self.live.values()},
+            "ended": {status.value: count for status, count in self.ended.items()},
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take back what `state` gave."""
+        for name in _PARTS:
+            getattr(self, name).load(state[name])
+        self.live.clear()
+        for name, data in state["live"].items():
+            self.live[name] = LiveTrial.from_json(name, data)
+        self.ended.update({Status(name): count for name, count in state["ended"].items()})
