@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from raysweep.orchestrator.panel import error_file
 from raysweep.orchestrator.wording import number, printable
+from raysweep.schedulers.audit import OF, RULE
 from raysweep.trials.errors import SpecError
 from raysweep.trials.trial import UNBOUNDED, trial_id
 
@@ -45,7 +46,7 @@ def tell(results: Results, name: str) -> Story:
     found = [(trial["created_at"], _FAILURE, _suggested(results, trial))]
     for row in _rows(results, "attempts", trial["trial_id"]):
         found.extend(_ending(results, row))
-    metric = next(iter(results.manifest["metrics"]))
+    metric = _judged(results)
     for row in _rows(results, "decisions", trial["trial_id"]):
         text = _TELLERS.get(row["verb"], _other)(row, metric)
         if row["model"]:
@@ -72,6 +73,14 @@ def _rows(results: Results, table: str, name: str) -> list[dict[str, Any]]:
         results.arrow(table).filter(pc.field("trial_id") == name).to_pylist()
     )
     return rows
+
+
+def _judged(results: Results) -> str:
+    """What trials are judged by, in words."""
+    metric = next(iter(results.manifest["metrics"]))
+    scheduler = (results.manifest.get("spec") or {}).get("scheduler") or {}
+    by = scheduler.get("judge_by", "last")
+    return metric if by == "last" else f"{by} {metric}"
 
 
 def _suggested(results: Results, trial: Mapping[str, Any]) -> Moment:
@@ -114,12 +123,17 @@ def _ending(results: Results, row: Mapping[str, Any]) -> Iterator[tuple[float, i
         yield at, _END, Moment(at, text, {"verb": "ended", "attempt": attempt})
 
 
+def _rule(row: Mapping[str, Any]) -> str:
+    """The rule that compared the trial, whatever came of it."""
+    return str(row["rule"]).removeprefix(OF)
+
+
 def _standing(row: Mapping[str, Any], metric: str) -> str:
     """Where the trial stood at a rung, "" if the decision was none of a rung's."""
     if row["rung"] is None:
         return ""
     value = row["value"]
-    several = row["rule"].startswith("mo_asha")
+    several = _rule(row).startswith("mo_asha")
     if value is None or math.isnan(value):
         lacks = "no finite value of every metric" if several else f"no finite {metric}"
         return f"{lacks} at rung {row['rung']}"
@@ -139,7 +153,7 @@ def _standing(row: Mapping[str, Any], metric: str) -> str:
 def _by_itself(row: Mapping[str, Any], metric: str) -> str:
     """Where a trial stood that was compared with no other."""
     value, cutoff = number(row["value"]), row["cutoff"]
-    if row["rule"] in ("plateau", "patience"):
+    if _rule(row) in ("plateau", "patience"):
         needed = "" if cutoff is None else f", where {number(cutoff)} would tell of progress"
         return f"the curve of {metric} is at {value}{needed}"
     bound = "" if cutoff is None else f", the bound is {number(cutoff)}"
@@ -158,13 +172,18 @@ def _start(row: Mapping[str, Any], metric: str) -> str:
 def _resume(row: Mapping[str, Any], metric: str) -> str:
     standing = _standing(row, metric)
     why = f"promoted: {standing}" if standing else f"goes on ({row['rule']})"
+    if row["rule"] == RULE:
+        why = f"audited: {standing}, and nobody will promote it"
     return (
         f"{why}; attempt {row['attempt']} starts at step {row['step']:,} and may run {_limit(row)}"
     )
 
 
 def _run_to(row: Mapping[str, Any], metric: str) -> str:
-    return f"step {row['step']:,}: {_standing(row, metric) or row['rule']}: goes on {_limit(row)}"
+    why = _standing(row, metric) or row["rule"]
+    if _rule(row) != row["rule"]:
+        why = f"{why}: {_rule(row)} would stop it, it is audited"
+    return f"step {row['step']:,}: {why}: goes on {_limit(row)}"
 
 
 def _pause(row: Mapping[str, Any], metric: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from raysweep.schedulers import around
 from raysweep.schedulers.asha import PromotionAsha, StoppingAsha
 from raysweep.schedulers.base import Scheduler
 from raysweep.schedulers.brackets import of_asha, of_hyperband
@@ -50,6 +51,7 @@ class Entry(NamedTuple):
         wants: what `build` must know of the sweep, attributes of a `Setting`, and why; if anything,
             it takes the setting before the options.
         least_metrics: so many must be optimised.
+        around: options that schedulers around the rule see to.
     """
 
     summary: str
@@ -58,6 +60,7 @@ class Entry(NamedTuple):
     amiss: Callable[[_Options], str] = _nothing_amiss
     wants: Mapping[str, str] = {}
     least_metrics: int = 1
+    around: Mapping[str, Option] = around.AUDIT
 
 
 _MAX_T = count()
@@ -148,7 +151,7 @@ def _brackets_amiss(options: _Options) -> str:
 
 
 SCHEDULERS: dict[str, Entry] = {
-    "fifo": Entry("every trial runs to its end", {"max_t": _MAX_T}, Fifo),
+    "fifo": Entry("every trial runs to its end", {"max_t": _MAX_T}, Fifo, around={}),
     "median": Entry(
         "stops a trial whose best is worse than the median of the others' averages",
         _COMPARED,
@@ -214,6 +217,7 @@ SCHEDULERS: dict[str, Entry] = {
         },
         _asha,
         _brackets_amiss,
+        around=around.JUDGED,
     ),
     "mo_asha": Entry(
         "asha for several metrics: gives the best compromises at each rung more",
@@ -226,6 +230,7 @@ SCHEDULERS: dict[str, Entry] = {
         MoAsha,
         wants={"goal": "it compares trials in all metrics, so it must know them"},
         least_metrics=2,
+        around=around.JUDGED_IN_ALL,
     ),
     "pasha": Entry(
         "asha that trains no longer than it takes to rank the trials",
@@ -235,6 +240,7 @@ SCHEDULERS: dict[str, Entry] = {
             "reduction_factor": count(3, least=2),
         },
         Pasha,
+        around=around.JUDGED,
     ),
     "hyperband": Entry(
         "brackets of successive halving, from many short trials to few long ones",
@@ -245,12 +251,13 @@ SCHEDULERS: dict[str, Entry] = {
             "form": word("synchronous", "synchronous", "asynchronous"),
         },
         _hyperband,
+        around=around.JUDGED,
     ),
 }
 
 
 def check_scheduler(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """All options of scheduler `name`, defaults filled in.
+    """All options of scheduler `name`, defaults filled in; those around it if they change anything.
 
     Raises:
         SpecError: for a name, an option or a value that does not exist, with the nearest that does.
@@ -258,13 +265,14 @@ def check_scheduler(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     entry = SCHEDULERS.get(name)
     if entry is None:
         raise SpecError(f"scheduler: {name!r} is not one; {nearest(name, SCHEDULERS)}")
-    filled = check_options("scheduler", name, options, entry.options)
+    filled = check_options("scheduler", name, options, {**entry.options, **entry.around})
     max_t, grace = filled.get("max_t"), filled.get("grace_period", 1)
     if max_t is not None and grace > max_t:
         raise SpecError(f"scheduler {name}: grace_period {grace} is beyond max_t {max_t}; lower it")
-    if amiss := entry.amiss(filled):
+    if amiss := entry.amiss(filled) or around.amiss(filled):
         raise SpecError(f"scheduler {name}: {amiss}")
-    return filled
+    quiet = {option for option, rule in entry.around.items() if filled[option] == rule.default}
+    return {option: value for option, value in filled.items() if option not in quiet}
 
 
 def check_goal(name: str, goal: Goal) -> None:
@@ -301,7 +309,9 @@ def build_scheduler(name: str, options: Mapping[str, Any], setting: Setting = UN
             )
     if setting.goal is not None:
         check_goal(name, setting.goal)
-    return entry.build(setting, **checked) if entry.wants else entry.build(**checked)
+    own = {option: value for option, value in checked.items() if option in entry.options}
+    rule = entry.build(setting, **own) if entry.wants else entry.build(**own)
+    return around.around(rule, checked, setting, setting.goal if entry.least_metrics > 1 else None)
 
 
 _MANY = 1000

@@ -211,6 +211,20 @@ def test_every_scheduler_has_a_page_with_an_example_and_its_options(name: str) -
         assert f"`{option}`" in text_of(page), f"{page.name} does not say what {option} is"
 
 
+@pytest.mark.parametrize("page", ["audit", "judging"])
+def test_an_option_of_many_schedulers_has_a_page_with_a_valid_example(page: str) -> None:
+    text = ROOT / "docs" / "schedulers" / f"{page}.md"
+    for block in blocks(text, "yaml"):
+        example = parse_yaml(block, page)
+        SweepSpec.from_dict({"trainable": "a:b", "metric": "loss", "mode": "min", **example})
+
+
+def test_every_option_of_many_schedulers_has_a_row() -> None:
+    options = {option for entry in SCHEDULERS.values() for option in entry.around}
+    named = {re.findall(r"\w+", cell)[0]: cell for cell in rows("option")}
+    assert options == named.keys()
+
+
 def test_the_guide_to_schedulers_names_each() -> None:
     linked = _LINK.findall(text_of(ROOT / "docs" / "schedulers" / "README.md"))
     assert {f"{name}.md" for name in SCHEDULERS} <= set(linked)

@@ -35,6 +35,8 @@ SCHEDULERS: list[dict[str, Any]] = [
     {"name": "threshold", "max_t": 5, "upper": [[1, 0.9], [3, 0.5]]},
     {"name": "plateau", "max_t": 7, "window": 2, "tolerance": 0.05},
     {"name": "patience", "max_t": 7, "patience": 2, "min_delta": 0.1},
+    {"name": "asha", "max_t": 7, "form": "stopping", "judge_by": "best", "audit": 0.5},
+    {"name": "asha", "max_t": 7, "reduction_factor": 2, "judge_by": "smoothed", "audit": 0.5},
 ]
 """As many as share no factor with the numbers by which `machine` goes, so that all are mixed."""
 RULES: dict[str, Any] = {"budget": Budget(trials=6), "retries": {"infra": 50, "crash": 50}}

@@ -75,6 +75,23 @@ _N = r"-?[\d.e+-]+"
             rf"step \d: the curve of loss is at {_N}, where {_N} would tell of progress: goes on to step \d",
             rf"step \d: the curve of loss is at {_N}, where {_N} would tell of progress: patience stops it",
         ),
+        (
+            {"name": "asha", "max_t": 9, "form": "stopping", "judge_by": "best"},
+            rf"step \d: best loss {_N} ranks \d+ of \d+ at rung \d, the cutoff is {_N}: goes on to step \d",
+            rf"step \d: best loss {_N} ranks \d+ of \d+ at rung \d, the cutoff is {_N}: asha stops it",
+        ),
+        (
+            {"name": "asha", "max_t": 9, "form": "stopping", "audit": 0.4},
+            rf"step \d: loss {_N} ranks \d+ of \d+ at rung \d, the cutoff is {_N}: asha would stop it, "
+            r"it is audited: goes on to step 9",
+            rf"step \d: loss {_N} ranks \d+ of \d+ at rung \d, the cutoff is {_N}: asha stops it",
+        ),
+        (
+            {"name": "asha", "max_t": 9, "audit": 0.4},
+            rf"audited: loss {_N} ranks \d+ of \d+ at rung \d, the cutoff is {_N}, and nobody will "
+            r"promote it; attempt 2 starts at step \d and may run to step 9",
+            rf"step \d: loss {_N} ranks \d+ of \d+ at rung \d, the cutoff is {_N}: pauses until it is promoted",
+        ),
     ],
     ids=lambda value: value["name"] if isinstance(value, dict) else "",
 )

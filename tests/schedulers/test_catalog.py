@@ -6,10 +6,12 @@ from typing import Any
 import pytest
 
 from raysweep.schedulers.asha import PromotionAsha, StoppingAsha
+from raysweep.schedulers.audit import Audited
 from raysweep.schedulers.brackets import Brackets
 from raysweep.schedulers.catalog import SCHEDULERS, build_scheduler, check_scheduler, levels_of
 from raysweep.schedulers.fifo import Fifo
 from raysweep.schedulers.hyperband import HyperBand
+from raysweep.schedulers.judged import Judged
 from raysweep.schedulers.median import MedianStopping
 from raysweep.schedulers.mo_asha import MoAsha
 from raysweep.schedulers.pasha import Pasha
@@ -121,11 +123,32 @@ def test_defaults() -> None:
         ("patience", {"patience": 0}, "patience is 0"),
         ("patience", {"min_delta": float("inf")}, "min_delta is inf"),
         ("patience", {"max_t": 9, "patience": 8}, "patience 8 is over at step 9 .*lower patience"),
+        ("asha", {"judge_by": "mean"}, "judge_by is 'mean'; it may be last or best or smoothed"),
+        ("mo_asha", {"judge_by": "best"}, "judge_by is 'best'; it may be last or smoothed"),
+        ("median", {"judge_by": "best"}, "'judge_by' is no option of it; allowed: max_t, grace_p"),
+        ("asha", {"smoothing": 0.5}, "smoothing is 0.5, and judge_by is last, .* leave smoothing"),
+        ("asha", {"judge_by": "best", "smoothing": 0}, "smoothing is 0, and judge_by is best, wh"),
+        ("asha", {"judge_by": "smoothed", "smoothing": 1}, "smoothing is 1; .* from 0 to below 1"),
+        ("asha", {"audit": 0.1}, "audit is 0.1, and there is no max_t: .*; give max_t"),
+        ("asha", {"max_t": 9, "audit": 0.6}, "audit is 0.6; it may be a number from 0 to 0.5"),
+        ("fifo", {"max_t": 9, "audit": 0.1}, "'audit' is no option of it; allowed: max_t"),
     ],
 )  # fmt: skip
 def test_refusals(name: str, options: dict[str, Any], message: str) -> None:
     with pytest.raises(SpecError, match=message):
         check_scheduler(name, options)
+
+
+def test_what_stands_around_a_rule_is_named_only_where_it_changes_something() -> None:
+    nothing = {"judge_by": "last", "smoothing": None, "audit": 0}
+    assert check_scheduler("asha", nothing) == check_scheduler("asha", {})
+    assert type(build_scheduler("asha", nothing)) is PromotionAsha
+    given = {"max_t": 9, "judge_by": "smoothed", "audit": 0.1}
+    checked = check_scheduler("asha", given)
+    assert given.items() <= checked.items()
+    assert check_scheduler("asha", checked) == checked
+    assert type(build_scheduler("asha", given)) is Audited
+    assert type(build_scheduler("asha", {"judge_by": "best"})) is Judged
 
 
 @pytest.mark.parametrize("name", ["", "ASHA", "nothing"])
