@@ -11,6 +11,7 @@ the recording's last step, and those with rungs begin at step 1 and keep a third
 | `optuna-median/…` | Optuna's `MedianPruner`, `SuccessiveHalvingPruner`, `HyperbandPruner`, with its own sampler: |
 | `optuna-halving/…` | `optuna-tpe`, with constant liar where several trials run, or `optuna-random`; in simulated time |
 | `optuna-hyperband/…` | of their own |
+| `synetune/…` | Syne Tune's `asha`, `asha-promotion`, `pasha`, `hyperband`, `dehb`, `bohb`, `mobster`, `hyper-tune`, `dyhpo`, in its own simulator |
 
 Another peer is one more entry of `PEERS`: a function from a `Contest` and the searcher to a table as
 `Finds` makes it.
@@ -24,6 +25,7 @@ from typing import Any
 
 from benchmarks.contest import Contest, Rule, Table, run_ours
 from benchmarks.optuna_pruners import run_optuna
+from benchmarks.synetune import METHODS, run_synetune
 from raysweep.orchestrator.rebuild import Objects
 from raysweep.schedulers.catalog import SCHEDULERS
 from raysweep.searchers.catalog import SEARCHERS
@@ -76,6 +78,7 @@ PEERS: dict[str, Callable[[Contest, str], Table]] = {
     "optuna-median": _optuna("median"),
     "optuna-halving": _optuna("halving"),
     "optuna-hyperband": _optuna("hyperband"),
+    "synetune": lambda contest, method: run_synetune(contest, method, ETA),
 }
 OPTUNA_SAMPLERS = ("optuna-tpe", "optuna-random")
 
@@ -100,7 +103,11 @@ def check(contender: str) -> None:
     name = rule.partition("@")[0]
     if name not in PEERS and name not in SHORT and name not in SCHEDULERS:
         raise ValueError(f"no rule {name!r}; {nearest(name, [*SCHEDULERS, *SHORT, *PEERS])}")
-    searchers = OPTUNA_SAMPLERS if name.startswith("optuna") else tuple(SEARCHERS)
+    searchers = tuple(SEARCHERS)
+    if name.startswith("optuna"):
+        searchers = OPTUNA_SAMPLERS
+    elif name == "synetune":
+        searchers = METHODS
     if searcher.partition("@")[0] not in searchers:
         raise ValueError(f"{name} takes no searcher {searcher!r}; {nearest(searcher, searchers)}")
 

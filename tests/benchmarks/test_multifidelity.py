@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks import multifidelity
+from benchmarks import multifidelity, synetune
 from benchmarks.contenders import check, rule_of, run
 from benchmarks.contest import Contest
 from benchmarks.multifidelity import gather, read_options
+from benchmarks.peers import ENVIRONMENTS
 from benchmarks.speedups import Judge, report, speedup, summary, time_s
 from raysweep.cluster.recorded import Recording
 from raysweep.cluster.recordings import recording
@@ -245,3 +246,28 @@ def test_the_report_has_a_table_a_parquet_and_a_picture(
     assert "not all have all runs yet" in capsys.readouterr().out
     report(pd.DataFrame(), [], JUDGE, None)
     assert "no runs" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(
+    not (ENVIRONMENTS / "synetune" / "ok").exists(), reason="python -m benchmarks.peers synetune"
+)
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["random", "asha-promotion", "dehb"])
+def test_syne_tune_is_timed_by_the_recording(task: Recording, method: str) -> None:
+    rows = run(f"synetune/{method}", Contest(task, workers=2, seed=0, until_s=300.0))
+    assert rows["score"].is_monotonic_decreasing
+    assert rows["at_s"].is_monotonic_increasing
+    # one step is one second, so two workers make at most 600 of them; news is looked for each 0.1 s
+    assert 540 <= rows["steps"].iloc[0] <= 600
+    fall = 0.02 * (50 - rows["step"])
+    assert (rows["score"] - rows["final"]).to_numpy() == pytest.approx(fall.to_numpy(), abs=1e-6)
+
+
+def test_a_peer_without_its_environment_says_how_to_make_it(
+    task: Recording, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(synetune, "ENVIRONMENTS", tmp_path / "nowhere")
+    with pytest.raises(FileNotFoundError, match=r"python -m benchmarks\.peers synetune"):
+        run("synetune/asha", Contest(task, 1, 0, 10.0))
+    with pytest.raises(ValueError, match="synetune takes no searcher 'tpe'"):
+        check("synetune/tpe")
