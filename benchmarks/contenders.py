@@ -88,7 +88,9 @@ def run(contender: str, contest: Contest) -> Table:
     rule, _, searcher = contender.partition("/")
     if rule in PEERS:
         return PEERS[rule](contest, searcher)
-    return run_ours(contest, rule_of(rule, contest.on.max_t), searcher_of(searcher))
+    return run_ours(
+        contest, rule_of(rule, contest.on.max_t, contest.on.training_s), searcher_of(searcher)
+    )
 
 
 def check(contender: str) -> None:
@@ -112,12 +114,19 @@ def check(contender: str) -> None:
         raise ValueError(f"{name} takes no searcher {searcher!r}; {nearest(searcher, searchers)}")
 
 
-def rule_of(written: str, max_t: int) -> Rule:
-    """A rule of ours as a spec has it, with the recording's last step and η where it takes them."""
+def rule_of(written: str, max_t: int, training_s: float = 0.0) -> Rule:
+    """A rule of ours as a spec has it, with the recording's last step and η where it takes them.
+
+    With `unit=seconds` the rungs are where those in steps are for a config of mean cost, whose full
+    training takes `training_s`, but a second apart at least.
+    """
     name, options = _read(written)
     rule = SHORT.get(name, {"name": name})
     known = SCHEDULERS[rule["name"]].options
     given = {"max_t": max_t, "reduction_factor": ETA}
+    if options.get("unit") == "seconds":
+        whole_s = max(1, round(training_s))
+        given |= {"max_t": whole_s, "grace_period": max(1, round(training_s / max_t))}
     return {**rule, **{n: v for n, v in given.items() if n in known}, **options}
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from raysweep.cluster.deaths import diagnose
 from raysweep.cluster.nodes import Nodes, NodeWatcher, Seat, Seats, living_nodes
-from raysweep.cluster.resources import Resources
+from raysweep.cluster.resources import Resources, accelerators_of
 from raysweep.cluster.slot import Arrival, Slot
 from raysweep.trainables.actor import TrialActor
 from raysweep.trainables.runner import HostSpec
@@ -139,7 +139,9 @@ class RayPool:
             slot.receive(arrival)
             slot.ready, slot.node = True, arrival.answer["node"]
             self._seats.succeeded(seat)
-            events.append(SlotUp(0.0, slot.name, slot.node, arrival.answer["device"]))
+            device = arrival.answer["device"]
+            kinds = accelerators_of(self._seats.nodes.get(seat.node, {})) if device else []
+            events.append(SlotUp(0.0, slot.name, slot.node, device, *kinds[:1]))
 
     def _look_around(self, nodes: Nodes, events: list[Event]) -> None:
         """What is due once a second: lost nodes, silent processes, vacant seats."""

@@ -12,6 +12,7 @@ from raysweep.trials.errors import ClusterError, SpecError
 _GRAIN = 10_000
 """Ray counts in units of 1/10,000."""
 _GIB = 1 << 30
+_TYPE = "accelerator_type:"
 
 
 class Resources(NamedTuple):
@@ -57,7 +58,7 @@ class Resources(NamedTuple):
     def fit(self, node: Mapping[str, float]) -> int:
         """How many slots a node with these total resources can hold at once."""
         kind = self.accelerator_type
-        if kind is not None and f"accelerator_type:{kind}" not in node:
+        if kind is not None and f"{_TYPE}{kind}" not in node:
             return 0
         counts = [
             floor(_exact(node.get(name, 0.0)) / _grained(amount))
@@ -112,12 +113,16 @@ class Resources(NamedTuple):
     def _missing_kind(self, nodes: Sequence[Mapping[str, float]]) -> str:
         if self.accelerator_type is None:
             return ""
-        prefix = "accelerator_type:"
-        kinds = {key[len(prefix) :] for node in nodes for key in node if key.startswith(prefix)}
+        kinds = {kind for node in nodes for kind in accelerators_of(node)}
         if self.accelerator_type in kinds:
             return ""
         there = ", ".join(sorted(kinds)) or "none"
         return f"; none has accelerator type {self.accelerator_type!r} (there are: {there})"
+
+
+def accelerators_of(node: Mapping[str, float]) -> list[str]:
+    """The types of accelerator that Ray books a node with these resources under, e.g. ["A100"]."""
+    return sorted(key[len(_TYPE) :] for key in node if key.startswith(_TYPE))
 
 
 def _exact(amount: float) -> Fraction:

@@ -52,7 +52,8 @@ class Machine(NamedTuple):
 
     A trial's step takes lognormal time: median `step_s`, times its slot's factor, which is 1, or
     `straggler_factor` for a `straggler_share` of the slots; where a `Pace` says how long a step
-    takes, that is the median. `ends_at` is the step at which the
+    takes, that is the median. `speeds` are those of the kinds of hardware, by name, on which slots
+    stand in turn: a step takes its time divided by that. `ends_at` is the step at which the
     training code itself has nothing more to train, `raises_at` one that it fails to take.
     """
 
@@ -65,6 +66,7 @@ class Machine(NamedTuple):
     batch_s: float = 0.2
     straggler_share: float = 0.0
     straggler_factor: float = 4.0
+    speeds: Mapping[str, float] = {}
     error_rate: float = 0.0
     crash_rate: float = 0.0
     loss_rate: float = 0.0
@@ -188,8 +190,11 @@ class SimulatedPool:
         slot, stream = f"s{number:05d}", Stream(self._seed, "slot", number)
         slow = stream.uniform() < machine.straggler_share
         ready = asked_at + machine.slot_start_s
-        self._slots[slot] = (machine.straggler_factor if slow else 1.0, ready)
-        self._later(ready, SlotUp(ready, slot, self._node(slot), ""), None)
+        kinds = list(machine.speeds.items()) or [("", 1.0)]
+        kind, speed = kinds[number % len(kinds)]
+        self._slots[slot] = ((machine.straggler_factor if slow else 1.0) / speed, ready)
+        device = str(number) if kind else ""
+        self._later(ready, SlotUp(ready, slot, self._node(slot), device, kind), None)
 
     @staticmethod
     def _node(slot: str) -> str:

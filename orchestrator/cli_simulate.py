@@ -78,6 +78,7 @@ def _on_bench(
 ) -> tuple[Simulated, dict[str, Any]]:
     from raysweep.cluster.recordings import recording
     from raysweep.orchestrator.play import on_recording, play
+    from raysweep.schedulers.units import STEPS, unit_of
     from raysweep.trials.errors import SpecError
 
     if step_s is not None:
@@ -89,7 +90,7 @@ def _on_bench(
     placed = on_recording(spec, on)
     found = play(placed, on, workers=workers, step_sigma=step_sigma, setup_s=setup_s)
     beyond = placed.scheduler.get("max_t")
-    if beyond is not None and beyond > on.max_t:
+    if beyond is not None and beyond > on.max_t and unit_of(placed.scheduler) == STEPS:
         stderr().print(
             f"scheduler.max_t is {beyond:,} and the curves of {bench} have {on.max_t} steps: trials "
             f"end there",

@@ -106,8 +106,17 @@ def rungs_plan(spec: SweepSpec) -> list[dict[str, int]]:
 def _show(facts: dict[str, Any]) -> None:
     from rich.table import Table
 
-    from raysweep.orchestrator.wording import config_line, counted, dotted, duration, number
+    from raysweep.orchestrator.wording import (
+        config_line,
+        counted,
+        dotted,
+        duration,
+        number,
+        rung_in,
+    )  # fmt: skip
+    from raysweep.schedulers.units import unit_of
 
+    unit = unit_of(facts["scheduler"])
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_row("sweep", f"{facts['name']} → {facts['path']}")
@@ -131,7 +140,7 @@ def _show(facts: dict[str, Any]) -> None:
         grid.add_row(part, f"{facts[part]['name']}  {config_line(options)}".rstrip())
     if facts["rungs"]:
         rungs = (
-            f"{counted(r['trials'], 'trial')} to step {r['step']}"
+            f"{counted(r['trials'], 'trial')} to {rung_in(r['step'], unit)}"
             for r in facts["rungs"]
             if r["trials"]
         )

@@ -18,11 +18,12 @@ class LiveTrial:
 
     `step` is where its newest checkpoint stands (0: from scratch); `told` the last step that
     searcher and scheduler were told of; `run_to` the step up to which it may run. It is *owed* a
-    slot when it was granted more than it has run, e.g. after a drain.
+    slot when it was granted more than it has run, e.g. after a drain. `elapsed_s` is the attempt's
+    training time so far.
     """
 
     __slots__ = (
-        "attempt", "best", "charged", "checkpoints", "config", "id", "owed",
+        "attempt", "best", "charged", "checkpoints", "config", "elapsed_s", "id", "owed",
         "run_to", "slot", "started", "status", "story", "told",
     )  # fmt: skip
 
@@ -35,6 +36,7 @@ class LiveTrial:
         self.started = False
         self.checkpoints: list[tuple[int, str]] = []
         self.told = 0
+        self.elapsed_s = 0.0
         self.run_to = 0
         self.owed = False
         self.best = WORST
@@ -64,7 +66,7 @@ class LiveTrial:
     def begin(self, slot: str, seed: int, why: Reason) -> Start:
         """A new attempt on `slot`, from the newest checkpoint: what a pool must do for it."""
         self.attempt += 1
-        self.started, self.owed, self.slot = False, False, slot
+        self.started, self.owed, self.slot, self.elapsed_s = False, False, slot, 0.0
         config, run_to = self.config, self.run_to
         return Start(
             self.id, self.attempt, slot, config, seed, self.step, self.checkpoint, run_to, why

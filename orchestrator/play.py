@@ -9,7 +9,12 @@ from raysweep.cluster.simulated import Machine
 from raysweep.orchestrator.earlier import read_earlier
 from raysweep.orchestrator.proposer import Proposer
 from raysweep.orchestrator.rebuild import NO_OBJECTS, Objects, new_state
-from raysweep.orchestrator.simulate import Simulated, check_machine, run_simulated
+from raysweep.orchestrator.simulate import (
+    Simulated,
+    check_machine,
+    check_unit_is_simulated,
+    run_simulated,
+)
 from raysweep.orchestrator.spec import SweepSpec
 from raysweep.orchestrator.state import SweepState
 from raysweep.orchestrator.sweep import Observer
@@ -59,6 +64,7 @@ def play(
     """
     machine = Machine(workers=workers, step_sigma=step_sigma, setup_s=setup_s, batch_s=0.0)
     check_machine(machine)
+    check_unit_is_simulated(spec)
     state, propose = prepared(spec, recording, in_order=in_order)
     curves = recording.curves
     return run_simulated(state, propose, machine, curves, pace=curves, observe=observe)

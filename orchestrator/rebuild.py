@@ -79,7 +79,13 @@ def changed(spec: SweepSpec, changes: Mapping[str, Any]) -> SweepSpec:
         last = (top, *path)[-1]
         part.pop(f"{last}_s", None)  # `wall_time` is how a spec writes `wall_time_s`
         part[last] = value
-    return SweepSpec.from_dict(written, spec.folder)
+    new = SweepSpec.from_dict(written, spec.folder)
+    if (new.cluster.speeds, new.cluster.prices) != (spec.cluster.speeds, spec.cluster.prices):
+        raise SpecError(
+            "cluster.speeds and cluster.prices cannot be changed on resume: trials have been "
+            "compared by them. For others, start a new sweep"
+        )
+    return new
 
 
 class Objects(NamedTuple):
@@ -145,7 +151,13 @@ def _scheduler(spec: SweepSpec, objects: Objects) -> Scheduler:
 
 def _seen_by_scheduler(spec: SweepSpec) -> SchedulerSetting:
     return SchedulerSetting(
-        spec.goal, spec.parsed_space, spec.seed, spec.budget.trials, spec.cluster.max_slots
+        spec.goal,
+        spec.parsed_space,
+        spec.seed,
+        spec.budget.trials,
+        spec.cluster.max_slots,
+        spec.cluster.speeds,
+        spec.cluster.prices,
     )
 
 

@@ -15,6 +15,7 @@ from raysweep.orchestrator.rebuild import new_state
 from raysweep.orchestrator.spec import SweepSpec
 from raysweep.orchestrator.state import SweepState
 from raysweep.orchestrator.sweep import Observer
+from raysweep.schedulers.units import MEASURED, unit_of
 from raysweep.trials.clock import ManualClock
 from raysweep.trials.decisions import Verdict
 from raysweep.trials.errors import SpecError
@@ -91,8 +92,10 @@ def simulate(
         journal: where to record it; None: nowhere.
 
     Raises:
-        SpecError: `workers` is below 1, or a time or spread below 0.
+        SpecError: `workers` is below 1, a time or spread below 0, or the scheduler's unit is
+            nothing that simulated trials have.
     """
+    check_unit_is_simulated(spec)
     limit = spec.scheduler.get("max_t")
     ends_at = UNBOUNDED if limit and limit <= _LONGEST else _DEFAULT_LENGTH
     machine = Machine(
@@ -103,6 +106,25 @@ def simulate(
     propose = Proposer(state.advice.searcher, spec.parsed_space.check, spec.seed)
     curves = SyntheticCurves(spec.parsed_space, spec.goal, spec.seed)
     return run_simulated(state, propose, machine, curves, observe=observe, journal=journal)
+
+
+def check_unit_is_simulated(spec: SweepSpec) -> None:
+    """Refuse a scheduler whose unit simulated trials, on slots of the kind "cpu", cannot count.
+
+    Raises:
+        SpecError: it is a metric beside what is optimised, or money and such slots have no price.
+    """
+    unit = unit_of(spec.scheduler)
+    if unit not in MEASURED:
+        raise SpecError(
+            f"scheduler.unit is {unit!r}, and simulated trials report nothing but "
+            f"{', '.join(spec.metrics)}; take one of {', '.join(MEASURED)}"
+        )
+    if unit in ("dollars", "cents") and "cpu" not in spec.cluster.prices:
+        raise SpecError(
+            f"scheduler.unit is {unit}, and simulated slots are of the kind 'cpu'; give it a price "
+            f"in cluster.prices"
+        )
 
 
 def check_machine(machine: Machine) -> None:

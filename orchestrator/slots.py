@@ -16,6 +16,7 @@ class Slots:
     def reset(self, at: float) -> None:
         """There are no slots any more, since the sweep's age `at`."""
         self._holder: dict[str, TrialId | None] = {}
+        self._kind: dict[str, str] = {}  # of hardware, by slot
         self._free: list[str] = []
         self.busy = 0
         self.finishing: dict[TrialId, str] = {}
@@ -36,9 +37,10 @@ class Slots:
         """How many slots wait for a trial."""
         return len(self._free)
 
-    def up(self, slot: str) -> None:
-        """A new slot, free."""
+    def up(self, slot: str, kind: str = "") -> None:
+        """A new slot, free, on that kind of hardware."""
         self._holder[slot] = None
+        self._kind[slot] = kind
         self._free.append(slot)
         self.none_since = None
 
@@ -48,10 +50,15 @@ class Slots:
         if slot in self._free:
             self._free.remove(slot)
         holder = self._holder.pop(slot, None)
+        self._kind.pop(slot, None)
         self.busy -= holder is not None
         if not self._holder and self.none_since is None:
             self.none_since = at
         return holder
+
+    def kind(self, slot: str | None) -> str:
+        """What kind of hardware the slot is on; "" if that was never told."""
+        return self._kind.get(slot or "", "")
 
     def take(self, trial: TrialId) -> str:
         """Give `trial` the slot that was freed last: its process is the warmest."""
@@ -71,6 +78,7 @@ class Slots:
         """Holders and the order of the free ones, as plain data."""
         return {
             "holder": self._holder,
+            "kind": self._kind,
             "free": self._free,
             "busy": self.busy,
             "finishing": self.finishing,
@@ -80,5 +88,6 @@ class Slots:
     def load(self, state: dict[str, Any]) -> None:
         """Take back what `state` gave."""
         self._holder, self._free = dict(state["holder"]), list(state["free"])
+        self._kind = dict(state.get("kind", {}))  # snapshots of 0.1 have none
         self.busy, self.finishing = state["busy"], dict(state["finishing"])
         self.none_since = state["none_since"]

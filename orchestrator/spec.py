@@ -201,6 +201,7 @@ class SweepSpec(Part):
 
     def _contradictions(self) -> Iterator[str]:
         from raysweep.schedulers.catalog import check_goal
+        from raysweep.schedulers.units import check_unit
         from raysweep.searchers.catalog import SEARCHERS, build_searcher
         from raysweep.searchers.setting import Setting
 
@@ -213,8 +214,9 @@ class SweepSpec(Part):
         except SpecError as error:
             yield f"searcher: {error}"
         try:
-            if not is_object(self.scheduler["name"]):
-                check_goal(self.scheduler["name"], self.goal)
+            if not is_object(rule := self.scheduler["name"]):
+                check_goal(rule, self.goal)
+                check_unit(rule, self.scheduler, self.goal, self.cluster.prices)
         except SpecError as error:
             yield str(error)
         if text := doubled(self):

@@ -136,6 +136,8 @@ class ClusterSpec(Part):
     num_gpus: Whole | None = Field(default=None, ge=0)
     max_slots: Count | None = None
     fresh_process: bool = False
+    speeds: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = {}
+    prices: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = {}
 
     @model_validator(mode="after")
     def _check(self) -> ClusterSpec:

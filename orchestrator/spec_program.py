@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BeforeValidator, Field
 
 from raysweep.orchestrator.spec_parts import Part, problem
+from raysweep.schedulers.units import STEPS, unit_of
 from raysweep.trainables.program import ProgramCode
 from raysweep.trainables.program_command import unknown_macros
 from raysweep.trials.names import nearest
@@ -98,7 +99,7 @@ def program_code(spec: SweepSpec) -> ProgramCode:
         metrics=tuple(name for name, _ in spec.goal.metrics),
         names=program.names,
         environment={"WANDB_RUN_GROUP": spec.name, **program.environment},
-        ends_at=spec.scheduler.get("max_t"),
+        ends_at=spec.scheduler.get("max_t") if unit_of(spec.scheduler) == STEPS else None,
     )
     code.load()
     return code

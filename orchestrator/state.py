@@ -127,7 +127,7 @@ class SweepState:
         self._moves.reopen(event.at)
 
     def _slot_up(self, event: events.SlotUp) -> None:
-        self.slots.up(event.slot)
+        self.slots.up(event.slot, event.kind)
 
     def _slot_down(self, event: events.SlotDown) -> None:
         holder = self.slots.down(event.slot, event.at)
@@ -172,7 +172,9 @@ class SweepState:
         self.waiting.deferred = False
         self.spend.steps += len(event.steps)
         forgive(trial)
-        for report in event.reports(self.rules.goal):
+        device = self.slots.kind(trial.slot)
+        for report in event.reports(self.rules.goal, trial.elapsed_s, device):
+            trial.elapsed_s = report.elapsed_s
             if report.step <= trial.told:
                 continue  # a step that an earlier attempt has shown already
             trial.told = report.step

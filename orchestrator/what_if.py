@@ -17,6 +17,7 @@ from raysweep.orchestrator.simulate import Simulated
 from raysweep.orchestrator.spec import SweepSpec
 from raysweep.orchestrator.yaml_file import parse_yaml
 from raysweep.schedulers.catalog import SCHEDULERS
+from raysweep.schedulers.units import STEPS, unit_of
 from raysweep.searchers.catalog import SEARCHERS
 from raysweep.trials.decisions import Verdict
 from raysweep.trials.errors import SpecError
@@ -100,7 +101,7 @@ def spec_of(
     if workers < 1:
         raise SpecError(f"--workers is {workers}; it must be 1 or more")
     entry = SCHEDULERS.get(scheduler["name"])
-    if entry and "max_t" in entry.options:
+    if entry and "max_t" in entry.options and unit_of(scheduler) == STEPS:
         scheduler = {"max_t": sweep.longest, **scheduler}
     if searcher is not None:
         _check_searcher(sweep, searcher)

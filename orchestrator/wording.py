@@ -58,6 +58,11 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
+def rung_in(amount: int, unit: str) -> str:
+    """`step 27`, `540 seconds`, `4,096 tokens`."""
+    return f"step {amount}" if unit == "steps" else f"{amount:,} {printable(unit)}"
+
+
 def _short(value: Any) -> str:
     text = number(value)
     return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 1] + "…"

@@ -20,6 +20,7 @@ from raysweep.schedulers.plateau import Plateau
 from raysweep.schedulers.rungs import reached_steps, rung_steps
 from raysweep.schedulers.setting import UNKNOWN, Setting
 from raysweep.schedulers.threshold import Line, Threshold
+from raysweep.schedulers.units import STEPS, check_unit, unit_of
 from raysweep.trials.errors import SpecError
 from raysweep.trials.goal import Goal
 from raysweep.trials.names import nearest
@@ -151,7 +152,7 @@ def _brackets_amiss(options: _Options) -> str:
 
 
 SCHEDULERS: dict[str, Entry] = {
-    "fifo": Entry("every trial runs to its end", {"max_t": _MAX_T}, Fifo, around={}),
+    "fifo": Entry("every trial runs to its end", {"max_t": _MAX_T}, Fifo, around=around.UNIT),
     "median": Entry(
         "stops a trial whose best is worse than the median of the others' averages",
         _COMPARED,
@@ -297,7 +298,8 @@ def build_scheduler(name: str, options: Mapping[str, Any], setting: Setting = UN
         setting: what is known of the sweep; few rules look at it.
 
     Raises:
-        SpecError: as `check_scheduler` and `check_goal`, and if the rule must know what is unknown.
+        SpecError: as `check_scheduler`, `check_goal` and `check_unit`, and if the rule must know
+            what is unknown.
     """
     checked = check_scheduler(name, options)
     entry = SCHEDULERS[name]
@@ -309,11 +311,13 @@ def build_scheduler(name: str, options: Mapping[str, Any], setting: Setting = UN
             )
     if setting.goal is not None:
         check_goal(name, setting.goal)
+    check_unit(name, checked, setting.goal, setting.prices)
     own = {option: value for option, value in checked.items() if option in entry.options}
     rule = entry.build(setting, **own) if entry.wants else entry.build(**own)
     return around.around(rule, checked, setting, setting.goal if entry.least_metrics > 1 else None)
 
 
+_LADDERS = ("asha", "mo_asha", "pasha", "hyperband")
 _MANY = 1000
 """How many trials to reckon with where a spec does not say."""
 
@@ -327,9 +331,10 @@ def levels_of(written: Mapping[str, Any], trials: int | None = None) -> tuple[in
             count that so many trials reach.
 
     Returns:
-        Nothing for schedulers without rungs, and for Python objects.
+        Nothing for schedulers without rungs, or with rungs that are no steps, and for Python
+        objects.
     """
-    if written.get("name") not in ("asha", "mo_asha", "pasha", "hyperband"):
+    if written.get("name") not in _LADDERS or unit_of(written) != STEPS:
         return ()
     grace, factor = written.get("grace_period", 1), written.get("reduction_factor", 3)
     max_t = written.get("max_t")

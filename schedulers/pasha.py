@@ -11,8 +11,9 @@ Whenever a trial comes to rung K, the trials there are ranked by what they showe
 they showed at K − 1. While the two rankings agree up to ε, longer training would tell nothing new;
 once they differ, K becomes K + 1. R, the step at which a trial is complete, stays the ceiling.
 
-The paper compares curves epoch by epoch. Here at most `_POINTS` steps between two rungs are kept of
-a curve, so that what is remembered of a trial grows with its rungs and not with its steps.
+The paper compares curves epoch by epoch. Here at most eight steps between two rungs are kept of a
+curve (`rungs.waypoints`), so that what is remembered of a trial grows with its rungs and not with its
+steps.
 """
 
 from __future__ import annotations
@@ -21,12 +22,11 @@ from bisect import bisect_left
 from typing import Any
 
 from raysweep.schedulers.asha import PromotionAsha
+from raysweep.schedulers.rungs import waypoints
 from raysweep.schedulers.soft_ranking import SoftRanking, points
 from raysweep.trials.decisions import Decision, Pause
 from raysweep.trials.goal import WORST
 from raysweep.trials.trial import Outcome, Report, TrialId
-
-_POINTS = 8
 
 
 class Pasha(PromotionAsha):
@@ -60,8 +60,7 @@ class Pasha(PromotionAsha):
         if index == len(self._steps):
             return False
         low, high = self._steps[index - 1] if index else 0, self._steps[index]
-        apart = -(-(high - low) // _POINTS)
-        return (high - step) % apart == 0
+        return step in waypoints(low, high)
 
     def _at_rung(self, index: int, report: Report) -> Decision:
         if self._limited and index == self._open and report.score != WORST:

@@ -32,6 +32,23 @@ def rung_steps(grace_period: int, max_t: int, reduction_factor: int) -> list[int
     return steps
 
 
+_POINTS = 8
+
+
+def waypoints(low: int, high: int) -> range:
+    """Where curves are looked at between rung `low` and rung `high`, which is the last of them.
+
+    They are evenly spread and at most eight, so that what is remembered of a trial grows with its
+    rungs only.
+
+    Example:
+        >>> list(waypoints(9, 27))
+        [12, 15, 18, 21, 24, 27]
+    """
+    apart = -(-(high - low) // _POINTS)
+    return range(low + 1 + (high - low - 1) % apart, high + 1, apart)
+
+
 class Standing(NamedTuple):
     """Where a trial stands at a rung: `rank` from 1, among `peers`, `keep` of whom go on.
 

@@ -42,6 +42,7 @@ from raysweep.schedulers.tune_file import StateFile, parse_state, write_state
 from raysweep.schedulers.tune_hooks import digest, guarded, number
 from raysweep.schedulers.tune_ledger import Answer, Ledger, Stands
 from raysweep.schedulers.tune_room import give_back, room, take_again
+from raysweep.schedulers.units import MEASURED, STEPS, unit_of
 from raysweep.trials.errors import SpecError
 from raysweep.trials.goal import WORST, Goal, Mode
 
@@ -89,6 +90,13 @@ class TuneScheduler(TrialScheduler):
         if mode not in (None, "min", "max"):
             raise SpecError(f"scheduler {name}: mode is {mode!r}; it may be min or max")
         self.name, self.options = name, check_scheduler(name, options)
+        if (unit := unit_of(self.options)) != STEPS:
+            key = "time_total_s" if unit in MEASURED else unit
+            raise SpecError(
+                f"scheduler {name}: unit {unit!r} is raysweep's own, as Ray Tune does not tell on "
+                f"which device a trial runs; leave it out and name a key of the results, e.g. "
+                f"time_attr={key!r}"
+            )
         self.time_attr, self.mode = time_attr, mode
         self._metric = metric
         self._running = False

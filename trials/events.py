@@ -50,12 +50,21 @@ class Opened(NamedTuple):
 
 
 class SlotUp(NamedTuple):
-    """A slot is ready. `device` names its accelerator, "" if it has none."""
+    """A slot is ready. `device` lists the indices of its accelerators, "" if it has none.
+
+    `accelerator` is their type as Ray calls it, e.g. "H100"; "" if there is none, or it is unknown.
+    """
 
     at: float
     slot: str
     node: str
     device: str
+    accelerator: str = ""
+
+    @property
+    def kind(self) -> str:
+        """What kind of hardware it is, as speeds and prices name it; "gpu" is one of no known type."""
+        return self.accelerator or ("gpu" if self.device else "cpu")
 
 
 class SlotDown(NamedTuple):
@@ -122,15 +131,22 @@ class Reported(NamedTuple):
     elapsed_s: Sequence[float]
     metrics: Mapping[str, Sequence[Any]]
 
-    def reports(self, goal: Goal) -> Iterator[Report]:
-        """The batch step by step, scored."""
+    def reports(self, goal: Goal, since_s: float = 0.0, device: str = "") -> Iterator[Report]:
+        """The batch step by step, scored.
+
+        Args:
+            goal: by which.
+            since_s: the attempt's training time before the first of these steps.
+            device: what kind of hardware it ran on, as far as it is known.
+        """
         trial, attempt, names = self.trial, self.attempt, tuple(self.metrics)
         scores = goal.scores(self.metrics.get(goal.metric) or [None] * len(self.steps))
         rows = zip(*self.metrics.values(), strict=True) if names else repeat(())
         columns = zip(self.steps, scores, rows, self.elapsed_s, strict=False)
         for step, score, row, elapsed_s in columns:
             metrics = dict(zip(names, row, strict=True))
-            yield Report(trial, attempt, step, metrics, score, elapsed_s)
+            step_s, since_s = max(0.0, elapsed_s - since_s), elapsed_s
+            yield Report(trial, attempt, step, metrics, score, elapsed_s, step_s, device)
 
 
 class Checkpointed(NamedTuple):

@@ -84,7 +84,8 @@ class Report(NamedTuple):
 
     `score` is lower-is-better and `goal.WORST` where the metric is missing or not finite, so
     nobody behind this point flips a sign or meets a NaN. `elapsed_s` is training time within the
-    attempt, 0 where nobody measured it.
+    attempt, `step_s` that of this step alone, 0 where nobody measured it. `device` is what kind of
+    hardware the trial ran on: "H100", "cpu"; "" where it is not known.
     """
 
     trial: TrialId
@@ -93,6 +94,8 @@ class Report(NamedTuple):
     metrics: Mapping[str, Any]
     score: float
     elapsed_s: float = 0.0
+    step_s: float = 0.0
+    device: str = ""
 
 
 class Outcome(NamedTuple):

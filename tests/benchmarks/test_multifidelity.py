@@ -81,6 +81,9 @@ def test_rules_end_at_the_recording_s_last_step_with_the_peers_factor() -> None:
     }  # fmt: skip
     assert rule_of("asha@reduction_factor=4+form=stopping", 50)["reduction_factor"] == 4
     assert rule_of("fifo", 50) == {"name": "fifo", "max_t": 50}
+    seconds = rule_of("asha@unit=seconds", 50, 420.0)  # 8.4 s an epoch
+    assert (seconds["max_t"], seconds["grace_period"], seconds["unit"]) == (420, 8, "seconds")
+    assert rule_of("asha@unit=seconds+max_t=900", 50, 420.0)["max_t"] == 900
 
 
 @pytest.mark.parametrize(

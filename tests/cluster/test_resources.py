@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raysweep.cluster.resources import Resources
+from raysweep.cluster.resources import Resources, accelerators_of
 from raysweep.trials.errors import ClusterError, SpecError
 
 NODE = {"CPU": 16.0, "GPU": 4.0, "memory": 64.0 * 2**30, "accelerator_type:A100": 1.0, "tpu": 1.0}
@@ -81,6 +81,11 @@ def test_what_no_node_can_give_is_spelt_out(resources: Resources, message: str) 
 
 def test_what_some_node_can_give_is_fine() -> None:
     Resources(gpu=0.25).check_possible([{"CPU": 2.0}, NODE])
+
+
+def test_the_type_of_a_node_s_accelerators() -> None:
+    assert accelerators_of(NODE) == ["A100"]
+    assert accelerators_of({"CPU": 2.0}) == []
 
 
 def test_ray_options() -> None:

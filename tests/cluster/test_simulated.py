@@ -130,3 +130,14 @@ def test_a_recording_ends_a_trial_only_when_it_is_told_to_go_further() -> None:
     _, told = at_work(run_to=9)
     assert isinstance(told[-1], Ended)
     assert told[-1].at == 10.0
+
+
+def test_slots_stand_on_the_kinds_of_hardware_in_turn_and_are_as_fast_as_these() -> None:
+    machine = Machine(workers=3, step_s=1.0, speeds={"fast": 2.0, "slow": 0.25})
+    pool = SimulatedPool(machine, curve, ManualClock())
+    slots = [event for event in pool.poll(1.0) if isinstance(event, SlotUp)]
+    assert [slot.kind for slot in slots] == ["fast", "slow", "fast"]
+    for slot, step_s in zip(slots, (0.5, 4.0, 0.5), strict=True):
+        pool.do(Start(slot.slot, 1, slot.slot, {}, 0, 0, None, 1, Reason("test")))
+        reported = [e for e in pool.poll(9.0) + pool.poll(9.0) if isinstance(e, Reported)]
+        assert [event.elapsed_s for event in reported] == [[step_s]]

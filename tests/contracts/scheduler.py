@@ -51,14 +51,15 @@ OPS = st.lists(
 
 
 def scored(trial: str, step: int, score: float) -> Report:
-    """A report whose metrics are its score."""
-    return Report(trial, 1, step, {"loss": score, "again": score}, score)
+    """A report whose metrics are its score, and that a step is a second and a sample."""
+    metrics = {"loss": score, "again": score, "samples": step}
+    return Report(trial, 1, step, metrics, score, float(step), 1.0, "cpu")
 
 
 def twice(config: Config, seed: int, step: int) -> dict[str, Any]:
-    """The curve of the simulated sweeps, with its loss under both names."""
+    """The curve of the simulated sweeps, with its loss under both names and a sample a step."""
     metrics = curve(config, seed, step)
-    return {**metrics, "again": metrics["loss"]}
+    return {**metrics, "again": metrics["loss"], "samples": step}
 
 
 inherited = settings(
@@ -116,7 +117,8 @@ class Play:
         self.decisions.append(decision)
         if isinstance(decision, RunTo):
             assert decision.step > step, "RunTo must go strictly forward"
-            assert score != WORST, "what is not finite must not survive"
+            if decision.reason.rung is not None:  # else it is still on its way to one
+                assert score != WORST, "what is not finite must not survive"
             self.running[trial][1] = decision.step
             return
         del self.running[trial]

@@ -37,6 +37,10 @@ SCHEDULERS: list[dict[str, Any]] = [
     {"name": "patience", "max_t": 7, "patience": 2, "min_delta": 0.1},
     {"name": "asha", "max_t": 7, "form": "stopping", "judge_by": "best", "audit": 0.5},
     {"name": "asha", "max_t": 7, "reduction_factor": 2, "judge_by": "smoothed", "audit": 0.5},
+    {"name": "asha", "max_t": 9, "unit": "seconds"},
+    {"name": "hyperband", "max_t": 4, "reduction_factor": 2, "unit": "seconds"},
+    {"name": "pasha", "max_t": 8, "reduction_factor": 2, "unit": "seconds"},
+    {"name": "asha", "max_t": 9, "judge_by": "best", "audit": 0.5, "unit": "seconds"},
 ]
 """As many as share no factor with the numbers by which `machine` goes, so that all are mixed."""
 RULES: dict[str, Any] = {"budget": Budget(trials=6), "retries": {"infra": 50, "crash": 50}}
@@ -53,6 +57,7 @@ def machine(seed: int) -> Machine:
         crash_rate=0.04 * (seed % 3 == 0),
         loss_rate=0.05 * (seed % 5 == 0),
         can_save=bool(seed % 7),
+        speeds={"fast": 1.0, "slow": 0.4} if seed % 2 else {},
     )
 
 

@@ -142,7 +142,7 @@ def test_defaults() -> None:
     assert (read.resources.cpu, read.resources.gpu) == (1.0, 0.0)
     assert (read.checkpoint.every_s, read.checkpoint.every_steps, read.checkpoint.keep) == (60, None, 1)  # fmt: skip
     assert (read.timeouts.stuck_s, read.timeouts.stalled_s, read.timeouts.drain_s) == (600, 600, 15)
-    assert read.cluster.model_dump() == {"address": None, "num_cpus": None, "num_gpus": None, "max_slots": None, "fresh_process": False}  # fmt: skip
+    assert read.cluster.model_dump() == {"address": None, "num_cpus": None, "num_gpus": None, "max_slots": None, "fresh_process": False, "speeds": {}, "prices": {}}  # fmt: skip
     assert (read.max_failed_share, read.storage_path) == (0.5, Path("sweeps"))
 
 
@@ -273,6 +273,10 @@ def test_a_spec_cannot_be_changed() -> None:
         ({"resources": {"custom": {"GPU": 1}}}, "custom names 'GPU'; write it as `gpu`"),
         ({"cluster": {"address": "auto", "num_gpus": 2}}, "cluster: num_cpus and num_gpus describe a local Ray"),
         ({"cluster": {"fresh_process": "no"}}, r"cluster\.fresh_process: got 'no'; it should be a valid boolean"),
+        ({"cluster": {"speeds": {"T4": 0}}}, r"cluster\.speeds\.T4: got 0; it should be greater than 0"),
+        ({"cluster": {"prices": {"T4": "1"}}}, r"cluster\.prices\.T4: got '1'; it should be a valid number"),
+        ({"scheduler": {"name": "asha", "unit": "dollars"}}, r"scheduler asha: unit is dollars, and nothing has a price; give cluster\.prices"),
+        ({"scheduler": {"name": "asha", "unit": "loss"}}, "unit is 'loss', which is optimised; name a metric that counts up"),
         ({"max_failed_share": 2}, "max_failed_share: got 2"),
         ({"seed": True}, "seed: got True"),
         ({"seed": -1}, "seed: got -1"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -10,13 +11,15 @@ import pytest
 from raysweep.cluster.simulated import Machine
 from raysweep.orchestrator.budget import Budget
 from raysweep.orchestrator.live_trial import LiveTrial
-from raysweep.orchestrator.rules import Keep
+from raysweep.orchestrator.rules import Keep, Rules
 from raysweep.orchestrator.state import SweepState
+from raysweep.schedulers.fifo import Fifo
 from raysweep.trials import actions, events
+from raysweep.trials.decisions import Decision
 from raysweep.trials.errors import IllegalTransition
 from raysweep.trials.events import ErrorClass
-from raysweep.trials.trial import Status
-from tests.orchestrator.harness import Memory, OneNumber, make_state, run
+from raysweep.trials.trial import Report, Status
+from tests.orchestrator.harness import GOAL, Memory, OneNumber, make_state, run
 
 FIFO = {"name": "fifo", "max_t": 3}
 PROMOTION = {"name": "asha", "max_t": 9, "form": "promotion"}
@@ -392,3 +395,41 @@ def test_a_config_that_json_cannot_carry_costs_its_suggestion() -> None:
     assert [event.trial for event in failed] == ["t000001"]
     assert "int64 is not JSON serializable" in failed[0].message
     assert state.ended[Status.COMPLETED] == 2
+
+
+class Heard(Fifo):
+    """FIFO that remembers what each step took, and on what."""
+
+    def __init__(self) -> None:
+        super().__init__(9)
+        self.steps: list[tuple[int, float, str]] = []
+
+    def on_report(self, report: Report) -> Decision:
+        self.steps.append((report.step, report.step_s, report.device))
+        return super().on_report(report)
+
+
+def test_a_scheduler_hears_what_each_step_took_and_where_once_over_all_attempts() -> None:
+    """Steps 2 and 3 are repeated after the loss, on a slower device, and what that takes is no
+    part of step 4."""
+    heard = Heard()
+    state = SweepState(Rules(GOAL, Budget(trials=1), {"infra": 1}), OneNumber(), heard)
+    hand = Hand(state, slots=0)
+    hand.give(events.SlotUp(0.0, "s0", "n0", "0", "H100"))
+    losses = {"loss": [1.0, 1.0]}
+    hand.give(events.Reported(0.0, "t000000", 1, [1, 2], [1.0, 2.5], losses))
+    hand.give(events.Checkpointed(0.0, "t000000", 1, 1, "c"))
+    hand.give(events.Reported(0.0, "t000000", 1, [3], [4.0], {"loss": [1.0]}))
+    hand.give(events.Failed(0.0, "t000000", 1, "infra", "gone", ""))
+    hand.give(events.SlotDown(0.0, "s0", "gone"))
+    hand.give(events.SlotUp(9.0, "s1", "n1", "", ""))
+    hand.at = 9.0
+    hand.give(events.Ticked(99.0))
+    loaded = SweepState(state.rules, OneNumber(), heard)
+    loaded.load(json.loads(json.dumps(state.state())))
+    hand.state = loaded
+    hand.give(events.Reported(99.0, "t000000", 2, [2, 3], [7.0, 14.0], losses))
+    hand.give(events.Reported(99.0, "t000000", 2, [4, 5], [20.0, 29.0], losses))
+    assert heard.steps == [
+        (1, 1.0, "H100"), (2, 1.5, "H100"), (3, 1.5, "H100"), (4, 6.0, "cpu"), (5, 9.0, "cpu"),
+    ]  # fmt: skip

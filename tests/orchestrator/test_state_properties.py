@@ -31,6 +31,9 @@ SCHEDULERS: list[dict[str, Any]] = [
     {"name": "asha", "max_t": 9, "form": "stopping", "judge_by": "best", "audit": 0.5},
     {"name": "asha", "max_t": 9, "judge_by": "smoothed", "audit": 0.5},
     {"name": "hyperband", "max_t": 9, "audit": 0.5},
+    {"name": "asha", "max_t": 9, "unit": "seconds"},
+    {"name": "pasha", "max_t": 9, "reduction_factor": 2, "unit": "seconds"},
+    {"name": "asha", "max_t": 9, "judge_by": "best", "audit": 0.5, "unit": "seconds"},
 ]  # fmt: skip
 COMPARING = [scheduler for scheduler in SCHEDULERS if scheduler["name"] != "hyperband"]
 """Of HyperBand's brackets, the last one has no rung at which anything could be stopped."""
@@ -52,6 +55,7 @@ ROUGH = st.builds(
     step_s=st.just(1.0),
     batch_s=st.sampled_from([0.2, 3.0]),
     straggler_factor=st.just(4.0),
+    speeds=st.sampled_from([{}, {"fast": 1.0, "slow": 0.25}]),
 )
 
 

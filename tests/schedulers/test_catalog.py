@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from raysweep.schedulers.asha import PromotionAsha, StoppingAsha
-from raysweep.schedulers.audit import Audited
 from raysweep.schedulers.brackets import Brackets
 from raysweep.schedulers.catalog import SCHEDULERS, build_scheduler, check_scheduler, levels_of
 from raysweep.schedulers.fifo import Fifo
@@ -83,7 +82,7 @@ def test_defaults() -> None:
         ("hyperband", {}, "scheduler hyperband: max_t is missing; it may be a whole number, 1 or m"),
         ("hyperband", {"max_t": None}, "max_t is missing"),
         ("pasha", {}, "scheduler pasha: max_t is missing"),
-        ("pasha", {"max_t": 9, "form": "stopping"}, "'form' is no option of it; allowed: max_t, gr"),
+        ("pasha", {"max_t": 9, "form": "stopping"}, "'form' is no option of it; .*allowed: max_t, gr"),
         ("hyperband", {"max_t": 9, "form": "async"}, "it may be synchronous or asynchronous"),
         ("asha", {"max_t": 9, "brackets": 0}, "brackets is 0; it may be a whole number, 1 or more"),
         ("asha", {"max_t": 9, "brackets": 4}, "brackets is 4, .* max_t 9 there is room for 3, .*low"),
@@ -98,6 +97,9 @@ def test_defaults() -> None:
         ("mo_asha", {"max_t": 3, "grace_period": 4}, "grace_period 4 is beyond max_t 3"),
         ("asha", {"max_t": 9, "form": "stop"}, "form is 'stop'; it may be promotion or stopping"),
         ("asha", {"max_t": 3, "grace_period": 4}, "grace_period 4 is beyond max_t 3; lower it"),
+        ("asha", {"unit": 3}, "unit is 3; it may be steps, seconds, dollars, cents, or the name of"),
+        ("asha", {"unit": " "}, "unit is ' '; it may be"),
+        ("median", {"unit": "seconds"}, "'unit' is no option of it"),
         ("median", {"max_t": 3, "grace_period": 4}, "grace_period 4 is beyond max_t 3"),
         ("median", {"min_trials": 0}, "min_trials is 0"),
         ("median", {"interval": None}, "interval is missing"),
@@ -131,7 +133,7 @@ def test_defaults() -> None:
         ("asha", {"judge_by": "smoothed", "smoothing": 1}, "smoothing is 1; .* from 0 to below 1"),
         ("asha", {"audit": 0.1}, "audit is 0.1, and there is no max_t: .*; give max_t"),
         ("asha", {"max_t": 9, "audit": 0.6}, "audit is 0.6; it may be a number from 0 to 0.5"),
-        ("fifo", {"max_t": 9, "audit": 0.1}, "'audit' is no option of it; allowed: max_t"),
+        ("fifo", {"max_t": 9, "audit": 0.1}, "'audit' is no option of it; .*allowed: max_t"),
     ],
 )  # fmt: skip
 def test_refusals(name: str, options: dict[str, Any], message: str) -> None:
@@ -147,7 +149,7 @@ def test_what_stands_around_a_rule_is_named_only_where_it_changes_something() ->
     checked = check_scheduler("asha", given)
     assert given.items() <= checked.items()
     assert check_scheduler("asha", checked) == checked
-    assert type(build_scheduler("asha", given)) is Audited
+    assert type(build_scheduler("asha", given)) is Judged
     assert type(build_scheduler("asha", {"judge_by": "best"})) is Judged
 
 
@@ -193,6 +195,8 @@ def test_bounds_survive_json_as_they_are() -> None:
         ({"name": "hyperband", "max_t": 100}, None, (1, 3, 11, 33, 100)),
         ({"name": "hyperband", "max_t": 100, "form": "asynchronous"}, None, (1, 3, 11, 33, 100)),
         ({"name": "median", "max_t": 27}, None, ()),
+        ({"name": "asha", "max_t": 27, "unit": "steps"}, None, (1, 3, 9, 27)),
+        ({"name": "asha", "max_t": 27, "unit": "seconds"}, None, ()),
         ({"name": "<python:Mine>"}, None, ()),
     ],
 )

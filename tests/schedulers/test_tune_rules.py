@@ -46,6 +46,15 @@ def test_a_bound_needs_the_mode_at_once() -> None:
         TuneScheduler("threshold", {"upper": 1.0}, metric="loss")
 
 
+@pytest.mark.parametrize(
+    ("unit", "key"), [("seconds", "'time_total_s'"), ("cents", "'time_total_s'"), ("n", "'n'")]
+)
+def test_units_are_refused_where_no_device_is_known(unit: str, key: str) -> None:
+    with pytest.raises(SpecError, match=f"asha: unit '{unit}' is raysweep's own.* time_attr={key}"):
+        TuneScheduler("asha", {"max_t": 9, "unit": unit}, metric="loss", mode="min")
+    TuneScheduler("asha", {"max_t": 9, "unit": "steps"}, metric="loss", mode="min")
+
+
 def test_patience_runs_out_so_many_steps_after_the_last_improvement(tmp_path: Path) -> None:
     """It is at step 4."""
     assert set(fit(tmp_path, "patience", patience=3).values()) == {7}

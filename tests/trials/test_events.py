@@ -95,3 +95,19 @@ def test_what_a_pool_is_asked_to_do_names_trial_attempt_and_slot_first() -> None
     for kind in get_args(PoolAction):
         assert kind._fields[:3] == ("trial", "attempt", "slot")
         assert kind._fields[-1] == "why"
+
+
+@pytest.mark.parametrize(
+    ("device", "accelerator", "kind"),
+    [("0", "H100", "H100"), ("0,1", "T4", "T4"), ("0", "", "gpu"), ("", "", "cpu")],
+)
+def test_the_kind_of_hardware_of_a_slot(device: str, accelerator: str, kind: str) -> None:
+    assert events.SlotUp(0.0, "s0", "n0", device, accelerator).kind == kind
+
+
+def test_reports_know_their_device_and_what_each_step_took() -> None:
+    """The second batch of an attempt goes on from the training time of the first."""
+    batch = Reported(0.6, "t000000", 1, [3, 4, 5], [2.5, 4.5, 4.5], {"loss": [0.5, 0.4, 0.3]})
+    reports = list(batch.reports(GOAL, 1.0, "T4"))
+    assert [report.step_s for report in reports] == [1.5, 2.0, 0.0]
+    assert {report.device for report in reports} == {"T4"}
