@@ -1,0 +1,23 @@
+"""A hundred simulated workers, some slow, some failing: no rule but a waiting one leaves them idle."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.occupancy import MACHINE, RULES, measure
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES.keys())
+def test_workers_are_busy_under_every_rule(rule: dict[str, object]) -> None:
+    found = measure(rule, workers=100, seconds=30.0)
+    assert found["busy"] >= 0.95
+    assert found["failed"] > 50, "one step in twenty raises"
+    lagging = MACHINE.straggler_share * (1 - 1 / MACHINE.straggler_factor)
+    assert found["steps"] == pytest.approx(100 * 30 * (1 - lagging) / 1.133, rel=0.15)
+
+
+def test_less_time_in_use_counts_as_less(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.occupancy.MACHINE", MACHINE._replace(slot_start_s=15.0))
+    assert measure({"name": "asha"}, workers=10, seconds=30.0)["busy"] == pytest.approx(
+        0.5, abs=0.05
+    )
