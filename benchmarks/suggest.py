@@ -6,6 +6,9 @@ Every method is given the same random configs of numbers and their losses, makes
 that is not counted, and then goes on; a suggestion's time is that of asking and of telling its
 result. Sizes and methods take turns. A cell ends after `--count` suggestions or after `--limit-s`
 seconds of them; one that has not even begun by `--patience-s` is given up: "over limit".
+
+With `--rungs 1,3,9,27` ours are told what ASHA with these rungs would have them told: every trial
+reports at the first, one in three at the second as well, and so on, and pauses at its last.
 """
 
 from __future__ import annotations
@@ -29,6 +32,7 @@ from raysweep.trials.trial import Outcome, Report, Status, trial_id
 
 Known = list[tuple[dict[str, Any], float]]
 _GOAL = Goal((("loss", "min"),))
+_ETA = 3
 _COLUMNS = "method", "results", "parameters", "mean_ms", "median_ms", "dearest_ms", "suggestions"
 
 
@@ -57,15 +61,22 @@ def results_of(space: Space, count: int) -> Known:
     return known
 
 
-def ours(name: str, space: Space, known: Known, limits: Limits) -> list[float]:
+def ours(
+    name: str, space: Space, known: Known, limits: Limits, rungs: tuple[int, ...] = ()
+) -> list[float]:
     """Seconds of each suggestion of one of our searchers."""
-    searcher = build_searcher(name, {}, Setting(space, 0, _GOAL, workers=1))
+    searcher = build_searcher(name, {}, Setting(space, 0, _GOAL, workers=1, levels=rungs))
 
     def tell(number: int, config: dict[str, Any], loss: float) -> None:
-        trial = trial_id(number)
+        trial, reached = trial_id(number), 1
         searcher.suggested(trial, config)
-        searcher.tell(Report(trial, 1, 1, {"loss": loss}, loss, 1.0))
-        searcher.end(trial, Outcome(Status.COMPLETED, 1, loss))
+        for at, step in enumerate(rungs or (1,)):
+            if number % _ETA**at:
+                return
+            reached = step
+            early = loss + 1.0 / step if rungs else loss
+            searcher.tell(Report(trial, 1, step, {"loss": early}, early, float(step)))
+        searcher.end(trial, Outcome(Status.COMPLETED, reached, loss))
 
     for number, (config, loss) in enumerate(known):
         tell(number, config, loss)
@@ -113,7 +124,11 @@ def theirs(name: str, space: Space, known: Known, limits: Limits) -> list[float]
 
 
 def measure(
-    methods: list[str], sizes: list[int], parameters: list[int], limits: Limits
+    methods: list[str],
+    sizes: list[int],
+    parameters: list[int],
+    limits: Limits,
+    rungs: tuple[int, ...] = (),
 ) -> list[dict[str, Any]]:
     """One row for each method and size, printed as it comes."""
     rows = []
@@ -123,8 +138,12 @@ def measure(
         for size in sizes:
             known = results_of(space, size)
             for method in methods:
-                run = ours if method in SEARCHERS else theirs
-                ms = [1e3 * each for each in run(method, space, known, limits)]
+                spent = (
+                    ours(method, space, known, limits, rungs)
+                    if method in SEARCHERS
+                    else theirs(method, space, known, limits)
+                )
+                ms = [1e3 * each for each in spent]
                 figures = (
                     [statistics.mean(ms), statistics.median(ms), max(ms)] if ms else [None] * 3
                 )
@@ -150,6 +169,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=60, help="suggestions at most")
     parser.add_argument("--limit-s", type=float, default=5.0, help="seconds of them at most")
     parser.add_argument("--patience-s", type=float, default=120.0, help="until the second one")
+    parser.add_argument("--rungs", default="", help="steps at which trials report, for ours")
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     rows = measure(
@@ -157,6 +177,7 @@ def main() -> None:
         [int(n) for n in given.sizes.split(",")],
         [int(n) for n in given.parameters.split(",")],
         Limits(given.count, given.limit_s, given.patience_s),
+        tuple(int(step) for step in given.rungs.split(",") if step),
     )
     if given.out:
         given.out.write_text(json.dumps(rows, indent=1) + "\n")

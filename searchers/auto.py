@@ -42,17 +42,18 @@ def choose(setting: Setting, results: int, pending: int = 0) -> Choice:
     Args:
         setting: the sweep.
         results: trials that have ended with a score.
-        pending: trials without a result, on their way to one.
+        pending: trials without a result, on their way to one; where there are rungs, those that
+            have come to none yet.
     """
     axes = len(setting.space.dims)
     several = len(setting.goal.metrics) if setting.goal else 1
     if axes == 0:
         return Choice("random", "nothing varies")
-    if results >= MANY_RESULTS:
-        return Choice("tpe", f"{results:,} results, and Parzen estimators stay quick")
+    quick = "bohb" if setting.levels and several == 1 else "tpe"
+    if results >= MANY_RESULTS and quick == "tpe":
+        return Choice(quick, f"{results:,} results, and Parzen estimators stay quick")
     if pending >= MANY_PENDING:
-        method = "bohb" if setting.levels and several == 1 else "tpe"
-        return Choice(method, f"{pending} trials under way, which a model must not keep waiting")
+        return Choice(quick, f"{pending} trials under way, which a model must not keep waiting")
     if several > 1:
         return Choice("gp", f"{several} metrics, a Gaussian process for each")
     if setting.earlier:
@@ -89,7 +90,8 @@ class Auto:
 
     def propose(self, known: Known, stream: Stream) -> Proposal:
         """What the chosen method proposes, with the choice in its reasons."""
-        choice = choose(self._setting, len(known.done), len(known.busy))
+        pending = known.silent if self._setting.levels else known.busy
+        choice = choose(self._setting, len(known.done), len(pending))
         if choice.method == "random":
             return Proposal(self._setting.space.sample(stream), {"auto": str(choice)}, repeat=True)
         if choice.method not in self._made:

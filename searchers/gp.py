@@ -20,11 +20,12 @@ from raysweep.searchers.base import Proposal, Searcher
 from raysweep.searchers.belief import Belief
 from raysweep.searchers.gp_acquisition import confidence, log_ei
 from raysweep.searchers.gp_axes import Axes
-from raysweep.searchers.gp_beliefs import MOST, VARYING, Beliefs, Learning, most_within
+from raysweep.searchers.gp_beliefs import VARYING, Beliefs, Learning
 from raysweep.searchers.gp_model import Surrogate, correlation
 from raysweep.searchers.gp_optimize import Allowed, Value, maximise
 from raysweep.searchers.gp_pareto import base_draws, improved_volume, scalarised
 from raysweep.searchers.gp_region import region
+from raysweep.searchers.gp_subset import MOST, MOST_AT_LEVELS, most_within
 from raysweep.searchers.history import Bools, Floats
 from raysweep.searchers.learner import Design, Known, Learner
 from raysweep.searchers.one_thread import on_one_thread
@@ -77,14 +78,16 @@ class GaussianProcess:
         self._design = Design(setting.space, setting.seed)
         self._initial = initial or max(4, min(self._axes.count + 1, 10))
         self._region = self._axes.count > 20 if trust_region is None else trust_region
+        at_levels = by_level and bool(setting.levels)
+        most = MOST_AT_LEVELS if at_levels else MOST
         self._learning = Learning(
             self._axes,
             limits or {},
             per_second,
-            by_level and bool(setting.levels),
+            at_levels,
             warp,
             noise,
-            most_within(budget_ms) if budget_ms else MOST,
+            most=most_within(budget_ms) if budget_ms else most,
         )
         self._model = "mobster" if by_level else "gp"
 
@@ -130,7 +133,7 @@ class GaussianProcess:
         kernel = self._learning.beliefs(known).objectives[0].kernel
         several = np.bincount(self._axes.owner) > 1
         apart = np.where(several, 1.0, 1.0 / 6.0) / kernel.lengths[: self._axes.count] ** 2
-        moved = kernel.signal * (1.0 - correlation(apart, kernel.smooth)[0])
+        moved = kernel.signal * (1.0 - correlation(apart, kernel.smooth))
         moved += np.where(several, kernel.main / max(1, several.sum()), 0.0)
         shares = np.sqrt(moved) / np.sqrt(moved).sum()
         return dict(zip(self._space.dims, map(float, shares), strict=True))

@@ -1,8 +1,7 @@
 """What the Gaussian processes of a sweep are made of: which results, as which targets.
 
-A fit depends on the first results in their order alone, and happens after each of them up to
-`_EVERY` and after each twentieth part more beyond, so a resumed sweep fits the same. Beyond `MOST`
-results a process sees the best and an even share of the others, so its cost stays flat.
+A fit depends on the first results in their order alone, so a resumed sweep fits the same. Of many
+results a process sees some, so that its cost stays flat (`gp_subset`).
 """
 
 from __future__ import annotations
@@ -16,19 +15,13 @@ import numpy as np
 from raysweep.searchers.gp_axes import Axes
 from raysweep.searchers.gp_fit import fit
 from raysweep.searchers.gp_model import Surrogate
+from raysweep.searchers.gp_subset import AT_LEVELS, MOST, Pace, thinned, thinned_by_level
 from raysweep.searchers.history import Fate, Floats, Ints
 from raysweep.searchers.learner import Known
 from raysweep.trials.goal import WORST
 
-MOST = 400
-"""Results that a process sees at most; its cost grows with their cube."""
-_FIT_MS, _GROWTH = 1_100.0, 2.6
-"""Processor time of a fit to `MOST` results of 5 parameters, and the power by which it grows with
-their number (`python -m benchmarks.suggest`)."""
 VARYING = "varying"
 """The `noise` that is estimated."""
-_EVERY = 60
-"""Results up to which each one leads to a new fit."""
 
 
 class Beliefs(NamedTuple):
@@ -87,6 +80,7 @@ class Learning:
         )
         self.owner = np.r_[axes.owner, axes.count] if by_level else axes.owner
         self._warps = np.r_[axes.plain, [False] * by_level] if warp else None
+        self._pace = AT_LEVELS if by_level else Pace()
         self._fitted: tuple[int, Beliefs] | None = None
         self._current: tuple[int, Beliefs] | None = None
 
@@ -105,11 +99,11 @@ class Learning:
         """What follows from everything that is known."""
         count = self._count(known)
         if self._current is None or self._current[0] != count:
-            due = _due(count)
-            if self._fitted is None or self._fitted[0] != due:
-                self._fitted = due, self._learn(known, due, None)
+            last = self._pace.due(count)
+            if self._fitted is None or self._fitted[0] != last:
+                self._fitted = last, self._learn(known, last, None)
             current = (
-                self._fitted[1] if due == count else self._learn(known, count, self._fitted[1])
+                self._fitted[1] if last == count else self._learn(known, count, self._fitted[1])
             )
             self._current = count, current
         return self._current[1]
@@ -120,7 +114,11 @@ class Learning:
     def _learn(self, known: Known, count: int, fitted: Beliefs | None) -> Beliefs:
         """From the first `count` results; the kernels of `fitted`, or new ones."""
         rows, scores, depth = self._results(known, count)
-        chosen = _thinned(scores[:, 0], self._most)
+        chosen = (
+            thinned_by_level(scores[:, 0], depth, self._most)
+            if self._by_level
+            else thinned(scores[:, 0], self._most)
+        )
         rows, scores, depth = rows[chosen], scores[chosen], depth[chosen]
         columns = self.columns(known.points[rows], depth)
         targets = np.column_stack([standardised(column) for column in scores.T])
@@ -239,35 +237,9 @@ def standardised(scores: Floats) -> Floats:
     return np.asarray((scores - scores.mean()) / spread)
 
 
-def _due(count: int) -> int:
-    """After how many of `count` results the kernels were last due to be fitted."""
-    due = min(count, _EVERY)
-    while due >= _EVERY and due + due // 20 <= count:
-        due += due // 20
-    return due
-
-
-def most_within(budget_ms: float) -> int:
-    """To how many results a fit takes about `budget_ms` of one core.
-
-    A count in the place of a clock, so that a replay ends where the first run did.
-    """
-    return max(20, min(MOST, int(MOST * (budget_ms / _FIT_MS) ** (1.0 / _GROWTH))))
-
-
 def _weights(logs: Floats) -> Floats:
     """Log variances as multiples of the median one, within a factor of a hundred; NaN as 1."""
     there = np.isfinite(logs)
     middle = float(np.median(logs[there])) if there.any() else 0.0
     off = np.where(there, np.clip(logs - middle, -math.log(100.0), math.log(100.0)), 0.0)
     return np.asarray(np.exp(off))
-
-
-def _thinned(scores: Floats, most: int) -> Ints:
-    """At most `most` of the results: half of these the best, the others evenly over time."""
-    if len(scores) <= most:
-        return np.arange(len(scores))
-    order = np.argsort(scores, kind="stable")
-    best, others = order[: most // 2], np.sort(order[most // 2 :])
-    picked = others[np.linspace(0, len(others) - 1, most - len(best)).astype(np.int64)]
-    return np.sort(np.concatenate([best, picked]))

@@ -23,8 +23,9 @@ from raysweep.searchers.gp_model import (
     cholesky,
     correlation,
     effects,
-    solve,
+    inverted,
     squared,
+    steepness,
 )
 from raysweep.searchers.gp_warp import SPREAD, slopes
 from raysweep.searchers.history import Bools, Floats
@@ -126,7 +127,9 @@ class Posterior:
         axes, n = self.axes, len(self._targets)
         kernel = self.kernel(theta)
         z = kernel.scaled(self._columns, self._owner)
-        clean, falls = (kernel.signal * part for part in correlation(squared(z, z), self._smooth))
+        apart = squared(z, z)
+        falls = kernel.signal * steepness(apart, self._smooth)
+        clean = kernel.signal * correlation(apart, self._smooth)
         covariance = clean.copy()
         if self._main is not None:
             covariance += kernel.main * self._main
@@ -136,7 +139,7 @@ class Posterior:
             lower = cholesky(covariance)
         except np.linalg.LinAlgError:
             return 1e10, np.zeros_like(theta)
-        inverse = solve(lower, np.eye(n))
+        inverse = inverted(lower)
         ones = inverse.sum(1)
         mean = float(ones @ self._targets / max(ones.sum(), 1e-12))
         alpha = inverse @ (self._targets - mean)

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from benchmarks import peers
 from benchmarks.suggest import Limits, measure, ours, results_of, space_of, theirs
+from raysweep.searchers.history import History
 
 SPACE = space_of(2)
 KNOWN = results_of(SPACE, 30)
@@ -31,6 +33,14 @@ def test_each_size_and_method_has_a_row(capsys: pytest.CaptureFixture[str]) -> N
     assert all(0 <= row["median_ms"] <= row["dearest_ms"] for row in rows)
     assert all(row["median_ms"] > 0 for row in rows if row["method"] == "tpe")
     assert len(capsys.readouterr().out.splitlines()) == 5
+
+
+def test_with_rungs_results_come_at_each_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of trials 0 to 29 all report at 1, ten at 3, four (0, 9, 18, 27) at 9."""
+    heard: list[int] = []
+    monkeypatch.setattr(History, "tell", lambda self, report: heard.append(report.step))
+    ours("bohb", SPACE, KNOWN, Limits(0, 0.0, 60.0), (1, 3, 9))
+    assert Counter(heard[:44]) == {1: 30, 3: 10, 9: 4}
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from raysweep.searchers.setting import Earlier, Setting
 from raysweep.trials.goal import Goal
 from raysweep.trials.space import Space
 from raysweep.trials.streams import Stream
-from raysweep.trials.trial import trial_id
+from raysweep.trials.trial import Report, trial_id
 from tests.contracts.searcher import GOAL
 from tests.searchers.test_learners import PLANE, branin, search
 
@@ -28,6 +28,7 @@ TWO = Goal((("a", "min"), ("b", "max")))
         (Setting(PLANE, 0, GOAL), 1_000, 0, "tpe", "1,000 results"),
         (Setting(PLANE, 0, GOAL), 5, 200, "tpe", "200 trials under way"),
         (Setting(PLANE, 0, GOAL, levels=(1, 3)), 5, 0, "mobster", "2 rungs"),
+        (Setting(PLANE, 0, GOAL, levels=(1, 3)), 1_000, 0, "mobster", "2 rungs"),
         (Setting(PLANE, 0, GOAL, levels=(1, 3)), 5, 64, "bohb", "64 trials under way"),
         (Setting(PLANE, 0, TWO, levels=(1, 3)), 5, 0, "gp", "2 metrics"),
         (Setting(PLANE, 0, GOAL, earlier=(Earlier("e", (), ()),)), 5, 0, "transfer", "1 earlier"),
@@ -52,3 +53,15 @@ def test_every_proposal_carries_the_choice() -> None:
         answer: Any = searcher.ask(trial_id(0), Stream(0))
         assert isinstance(answer, Proposal)
         assert ": " in answer.why["auto"]
+
+
+def test_trials_that_pause_at_a_rung_are_not_waited_for() -> None:
+    """A hundred trials pause at step 1: there is nobody to hurry for, so the model stays."""
+    searcher = build_searcher("auto", {}, Setting(PLANE, 0, GOAL, levels=(1, 3)))
+    for number in range(100):
+        trial = trial_id(number)
+        searcher.suggested(trial, {"x": number / 20.0, "y": 1.0})
+        searcher.tell(Report(trial, 1, 1, {}, float(number)))
+    answer = searcher.ask(trial_id(100), Stream(0))
+    assert isinstance(answer, Proposal)
+    assert answer.why["auto"].startswith("mobster")
