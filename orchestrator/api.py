@@ -26,8 +26,9 @@ def run(
     mode: str = "min",
     metrics: Mapping[str, str] | None = None,
     trials: int | None = None,
-    searcher: str | Mapping[str, Any] | Searcher = "random",
-    scheduler: str | Mapping[str, Any] | Scheduler = "fifo",
+    searcher: str | Mapping[str, Any] | Searcher | None = None,
+    scheduler: str | Mapping[str, Any] | Scheduler | None = None,
+    method: str | Mapping[str, Any] | None = None,
     constraints: Sequence[str] = (),
     resources: Mapping[str, Any] | None = None,
     budget: Mapping[str, Any] | None = None,
@@ -47,7 +48,8 @@ def run(
         metric, mode: what ranks trials, `min` or `max`; or `metrics`, several with their modes.
         trials: how many to run; the same as `budget={"trials": …}`.
         searcher, scheduler: a name, `{"name": …, option: value}`, or an object of your own
-            (`raysweep.searchers.base`, `raysweep.schedulers.base`).
+            (`raysweep.searchers.base`, `raysweep.schedulers.base`); None: random and fifo.
+        method: in the place of both, e.g. `{"name": "hyper_tune", "max_t": 81}`.
         constraints: expressions over parameters that every config must satisfy.
         resources: what a trial holds, e.g. `{"cpu": 1, "gpu": 0.25}`.
         budget: limits: trials, steps, wall_time, gpu_hours.
@@ -83,7 +85,7 @@ def run(
     written = {
         **spec, **goal,
         "name": name, "trainable": trainable, "space": space, "constraints": list(constraints),
-        "searcher": searcher, "scheduler": scheduler, "budget": limits,
+        **_chosen(searcher, scheduler, method), "budget": limits,
         "resources": dict(resources or {}), "storage": str(storage), "seed": seed,
     }  # fmt: skip
     checked = SweepSpec.from_dict(written)
@@ -126,9 +128,16 @@ def resume(
     return _drive(sweep, progress)
 
 
+def _chosen(searcher: Any, scheduler: Any, method: Any) -> dict[str, Any]:
+    """Who proposes and who decides, as a spec has them."""
+    given = {"searcher": searcher, "scheduler": scheduler, "method": method}
+    chosen = {key: value for key, value in given.items() if value is not None}
+    return chosen if method is not None else {"searcher": "random", "scheduler": "fifo", **chosen}
+
+
 def _objects(searcher: Any, scheduler: Any) -> Objects:
     """Those of the two that are no names."""
-    named = (str, Mapping)
+    named = (str, Mapping, type(None))
     return Objects(
         None if isinstance(searcher, named) else searcher,
         None if isinstance(scheduler, named) else scheduler,

@@ -126,6 +126,7 @@ def setting_of(spec: SweepSpec, earlier: tuple[Earlier, ...] = ()) -> Setting:
         earlier=earlier,
         facts=dict(spec.searcher.get("facts") or {}),
         levels=levels_of(spec.scheduler, spec.budget.trials),
+        reduction_factor=spec.scheduler.get("reduction_factor") or 3,
     )
 
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError, model_validator
 
 from raysweep.orchestrator.spec_goal import read_goal
+from raysweep.orchestrator.spec_method import expand_method, pair_amiss
 from raysweep.orchestrator.spec_parts import (
     BudgetSpec,
     CheckpointSpec,
@@ -178,6 +179,10 @@ class SweepSpec(Part):
             except SpecError as error:
                 raise spec_error([str(error)], where) from None
         name_program(raw)
+        try:
+            expand_method(raw)
+        except SpecError as error:
+            raise spec_error([str(error)], where) from None
         if isinstance(raw.get("space"), Space):
             raw.setdefault("constraints", [c.text for c in raw["space"].constraints])
         goal, problems = read_goal(raw)
@@ -219,6 +224,8 @@ class SweepSpec(Part):
                 check_unit(rule, self.scheduler, self.goal, self.cluster.prices)
         except SpecError as error:
             yield str(error)
+        if amiss := pair_amiss(searcher, self.scheduler["name"]):
+            yield amiss
         if text := doubled(self):
             yield text
         limits = {name for name, v in self.budget.model_dump().items() if v is not None}

@@ -99,7 +99,6 @@ class PromotionAsha(_Ranked):
         rule: str = "asha",
     ) -> None:
         super().__init__(max_t, grace_period, reduction_factor, steps=steps, rule=rule)
-        self._open = len(self._rungs)  # trials are promoted from the rungs below this one
         self._waiting: list[list[_Entry]] = [[] for _ in self._rungs]  # heaps, of past ones as well
         self._place: dict[TrialId, int] = {}  # the rung at which each waits now
         self._reached = 0  # nobody ever waited at this rung or above
@@ -112,10 +111,14 @@ class PromotionAsha(_Ranked):
         why = reason(self._rule, rung, report.score, standing)
         if report.score == WORST:
             return Stop(why)  # nothing can ever promote it, so it need not keep a checkpoint
-        if standing.rank <= standing.keep and index < self._open:
+        if standing.rank <= standing.keep and self._lets_on(index):
             return RunTo(self._above(index), why)
         self._wait(index, (*key, report.trial))
         return Pause(why)
+
+    def _lets_on(self, index: int) -> bool:
+        """Whether anybody may go on from rung `index` now."""
+        return True
 
     def _wait(self, index: int, entry: _Entry) -> None:
         heappush(self._waiting[index], entry)
@@ -126,8 +129,10 @@ class PromotionAsha(_Ranked):
         """The best promotable trial of the highest rung that has one (Algorithm 2, get_job)."""
         if self._nobody:
             return None
-        for index in range(min(self._open, self._reached) - 1, -1, -1):
+        for index in range(self._reached - 1, -1, -1):
             waiting = self._waiting[index]
+            if not waiting or not self._lets_on(index):
+                continue
             while waiting and self._place.get(waiting[0][2]) != index:
                 heappop(waiting)  # it ended
             rung = self._rungs[index]

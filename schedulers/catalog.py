@@ -9,7 +9,9 @@ from raysweep.schedulers import around
 from raysweep.schedulers.asha import PromotionAsha, StoppingAsha
 from raysweep.schedulers.base import Scheduler
 from raysweep.schedulers.brackets import of_asha, of_hyperband
+from raysweep.schedulers.dehb import Dehb
 from raysweep.schedulers.fifo import Fifo
+from raysweep.schedulers.hyper_tune import HyperTune
 from raysweep.schedulers.hyperband import HyperBand
 from raysweep.schedulers.median import MedianStopping
 from raysweep.schedulers.mo_asha import MoAsha
@@ -243,6 +245,25 @@ SCHEDULERS: dict[str, Entry] = {
         Pasha,
         around=around.JUDGED,
     ),
+    "hyper_tune": Entry(
+        "asha whose brackets are drawn by how well each rung has ranked the trials so far",
+        {
+            "max_t": count(required=True),
+            "grace_period": count(1),
+            "reduction_factor": count(3, least=2),
+        },
+        HyperTune.of,
+        wants={"seed": "it draws a bracket for each trial, so it must know the seed"},
+    ),
+    "dehb": Entry(
+        "every trial at the fidelity that HyperBand's brackets have for it; for the searcher dehb",
+        {
+            "max_t": count(required=True),
+            "grace_period": count(1),
+            "reduction_factor": count(3, least=2),
+        },
+        Dehb,
+    ),
     "hyperband": Entry(
         "brackets of successive halving, from many short trials to few long ones",
         {
@@ -317,7 +338,7 @@ def build_scheduler(name: str, options: Mapping[str, Any], setting: Setting = UN
     return around.around(rule, checked, setting, setting.goal if entry.least_metrics > 1 else None)
 
 
-_LADDERS = ("asha", "mo_asha", "pasha", "hyperband")
+_LADDERS = ("asha", "mo_asha", "pasha", "hyper_tune", "hyperband", "dehb")
 _MANY = 1000
 """How many trials to reckon with where a spec does not say."""
 
@@ -340,7 +361,7 @@ def levels_of(written: Mapping[str, Any], trials: int | None = None) -> tuple[in
     max_t = written.get("max_t")
     if max_t is None:
         return tuple(reached_steps(grace, factor, trials or _MANY))
-    if written["name"] != "hyperband":
+    if written["name"] not in ("hyperband", "dehb"):
         return (*rung_steps(grace, max_t, factor), max_t)
     shares = [max_t // step for step in rung_steps(1, max_t + 1, factor)]
     return tuple(sorted({step for step in shares if step >= grace}))

@@ -70,6 +70,10 @@ class Pasha(PromotionAsha):
             return Pause(decision.reason._replace(rule="pasha limit"))
         return decision
 
+    def _lets_on(self, index: int) -> bool:
+        """Nobody goes on from the highest open rung."""
+        return index < self._open
+
     def _rank(self, report: Report) -> None:
         """Enter a trial at the highest open rung; open the next one if the rankings differ."""
         step, below = self._steps[self._open], self._steps[self._open - 1]

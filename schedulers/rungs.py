@@ -73,6 +73,11 @@ class Rung:
         self._place = 0  # of the newest
         self._last_kept: tuple[int, Key] | None = None  # if so many are kept, until one more comes
 
+    @property
+    def peers(self) -> int:
+        """How many have reached it."""
+        return len(self._scores)
+
     def record(self, score: float) -> Key:
         """Enter a score; returns the key under which `standing` finds it."""
         key = (score, len(self._scores))

@@ -172,6 +172,12 @@ SEARCHERS: dict[str, Entry] = {
         _lazily("gp", by_level=True),
         learns=True,
     ),
+    "hyper_tune": Entry(
+        "a Gaussian process for each rung, weighted by how well the rung ranks; for rungs",
+        {"initial": count(), "prior": _PRIOR},
+        _lazily("gp", by_level=True, ensemble=True),
+        learns=True,
+    ),
     "bohb": Entry(
         "Parzen estimators on the deepest rung with enough results; for asha and hyperband",
         {
@@ -198,6 +204,12 @@ SEARCHERS: dict[str, Entry] = {
             "crossover": number(0.7, 0.0, 1.0),
         },
         _lazily("evolution", kind="de"),
+        learns=True,
+    ),
+    "dehb": Entry(
+        "differential evolution at each fidelity of HyperBand's brackets; for the scheduler dehb",
+        {"factor": number(0.5, 0.0, 2.0), "crossover": number(0.5, 0.0, 1.0)},
+        _lazily("dehb"),
         learns=True,
     ),
     "evolution": Entry(

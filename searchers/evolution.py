@@ -85,7 +85,7 @@ class Ageing:
         newest = known.done[-size:]
         picked = generator.choice(newest, min(self._tournament, len(newest)), replace=False)
         winner = int(picked[np.argmin(known.scores[picked])])
-        point = _filled(known.points[winner], generator)
+        point = filled(known.points[winner], generator)
         d = axes.count
         moves = generator.random(d) < 1.0 / d
         moves[generator.integers(0, d)] = True
@@ -116,7 +116,7 @@ class Differences:
         others = generator.choice(rows, min(2, len(rows)), replace=False)
         best = rows[int(np.argmin(known.scores[rows]))]
         x, top, a, b = (
-            _filled(known.points[int(r)], generator) for r in (target, best, others[0], others[-1])
+            filled(known.points[int(r)], generator) for r in (target, best, others[0], others[-1])
         )
         mutant = _reflected(x + self._factor * (top - x) + self._factor * (a - b))
         crossed = generator.random(axes.count) < self._crossover
@@ -147,7 +147,7 @@ class Sorting:
         """A child of the winners of two binary tournaments."""
         rows, fitness = self._survivors(known, size)
         mother, father = (self._winner(rows, fitness, generator) for _ in range(2))
-        a, b = (_filled(known.points[row], generator) for row in (mother, father))
+        a, b = (filled(known.points[row], generator) for row in (mother, father))
         point = self._mutated(self._crossed(a, b, axes, generator), axes, generator)
         return point, list(dict.fromkeys([mother, father]))
 
@@ -178,7 +178,7 @@ class Sorting:
         return np.where(generator.random(d) < 1.0 / d, moved, np.clip(point, 0.0, 1.0))
 
 
-def _filled(point: Floats, generator: Generator) -> Floats:
+def filled(point: Floats, generator: Generator) -> Floats:
     """Absent parameters at random, in case the child has them."""
     return np.where(np.isnan(point), generator.random(len(point)), point)
 

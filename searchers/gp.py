@@ -1,10 +1,11 @@
-"""Bayesian optimisation with Gaussian processes; also `mobster`, with the rung as one more axis.
+"""Bayesian optimisation with Gaussian processes; `mobster` and `hyper_tune` learn at rungs.
 
 A proposal maximises an acquisition, times the probability that a config is feasible and keeps the
 limits; trials without a result yet count as if they had come out as predicted (Ginsbourger, Le
 Riche & Carraro, "Kriging is well-suited to parallelize optimization", 2010), so workers spread.
 `mobster` learns from partial results as Klein et al. do (arXiv 2003.10865), with the depth of
-training as an axis, and proposes what it expects most of at full depth.
+training as an axis, and proposes what it expects most of at full depth; `hyper_tune` weighs a
+process of each rung (`gp_ensemble`).
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from raysweep.searchers.belief import Belief
 from raysweep.searchers.gp_acquisition import confidence, log_ei
 from raysweep.searchers.gp_axes import Axes
 from raysweep.searchers.gp_beliefs import VARYING, Beliefs, Learning
-from raysweep.searchers.gp_model import Surrogate, correlation
+from raysweep.searchers.gp_ensemble import EnsembleLearning
+from raysweep.searchers.gp_model import Process, correlation
 from raysweep.searchers.gp_optimize import Allowed, Value, maximise
 from raysweep.searchers.gp_pareto import base_draws, improved_volume, scalarised
 from raysweep.searchers.gp_region import region
@@ -55,6 +57,7 @@ class GaussianProcess:
         noise: the metric with each score's standard error; "varying": noise differs by place and
             is estimated; None: it is the same everywhere.
         budget_ms: about how long a fit may take; what it sees is limited accordingly.
+        ensemble: with `by_level`, a process for each rung in the place of one over config and rung.
     """
 
     def __init__(
@@ -72,6 +75,7 @@ class GaussianProcess:
         warp: bool = False,
         noise: str | None = None,
         budget_ms: float | None = None,
+        ensemble: bool = False,
     ) -> None:
         self._space, self._acquisition, self._belief = setting.space, acquisition, belief
         self._axes, self._replicates = Axes(setting.space), replicates
@@ -80,16 +84,20 @@ class GaussianProcess:
         self._region = self._axes.count > 20 if trust_region is None else trust_region
         at_levels = by_level and bool(setting.levels)
         most = MOST_AT_LEVELS if at_levels else MOST
-        self._learning = Learning(
-            self._axes,
-            limits or {},
-            per_second,
-            at_levels,
-            warp,
-            noise,
-            most=most_within(budget_ms) if budget_ms else most,
+        self._learning = (
+            EnsembleLearning(self._axes, 2 * most)
+            if ensemble and at_levels
+            else Learning(
+                self._axes,
+                limits or {},
+                per_second,
+                at_levels,
+                warp,
+                noise,
+                most=most_within(budget_ms) if budget_ms else most,
+            )
         )
-        self._model = "mobster" if by_level else "gp"
+        self._model = "hyper_tune" if ensemble else "mobster" if by_level else "gp"
 
     @on_one_thread
     def propose(self, known: Known, stream: Stream) -> Proposal:
@@ -194,7 +202,7 @@ class GaussianProcess:
         self,
         known: Known,
         beliefs: Beliefs,
-        processes: list[Surrogate],
+        processes: list[Process],
         generator: Generator,
     ) -> Value:
         if len(processes) > 1:
@@ -208,7 +216,7 @@ class GaussianProcess:
         best = float(self._kept(known, beliefs, process).min())
         return lambda columns: log_ei(*process.predict(columns), best)
 
-    def _kept(self, known: Known, beliefs: Beliefs, process: Surrogate) -> Floats:
+    def _kept(self, known: Known, beliefs: Beliefs, process: Process) -> Floats:
         """Predicted means at full depth of the results that keep the limits; of all if none does."""
         columns = self._learning.columns(known.points[np.unique(beliefs.rows)])
         means, kept = process.predict(columns)[0], np.ones(len(columns), dtype=bool)
@@ -230,12 +238,12 @@ class GaussianProcess:
         return allowed
 
 
-def _spread(process: Surrogate, busy: Floats) -> Surrogate:
+def _spread(process: Process, busy: Floats) -> Process:
     """The process as if what runs had come out as predicted."""
     return process.condition(busy, process.predict(busy)[0]) if len(busy) else process
 
 
-def _several(beliefs: Beliefs, processes: list[Surrogate], generator: Generator) -> Value:
+def _several(beliefs: Beliefs, processes: list[Process], generator: Generator) -> Value:
     draws = base_draws(generator, len(processes))
     weights = generator.dirichlet(np.ones(len(processes)))
 

@@ -7,14 +7,14 @@ results a process sees some, so that its cost stays flat (`gp_subset`).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from raysweep.searchers.gp_axes import Axes
 from raysweep.searchers.gp_fit import fit
-from raysweep.searchers.gp_model import Surrogate
+from raysweep.searchers.gp_model import Process, Surrogate
 from raysweep.searchers.gp_subset import AT_LEVELS, MOST, Pace, thinned, thinned_by_level
 from raysweep.searchers.history import Fate, Floats, Ints
 from raysweep.searchers.learner import Known
@@ -38,7 +38,7 @@ class Beliefs(NamedTuple):
     """
 
     rows: Ints
-    objectives: list[Surrogate]
+    objectives: Sequence[Process]
     values: Floats
     feasible: Surrogate | None
     limits: list[tuple[Surrogate, float]]
@@ -144,7 +144,7 @@ class Learning:
         rows: Ints,
         columns: Floats,
         targets: Floats,
-        like: tuple[Surrogate, Surrogate | None] | None,
+        like: tuple[Process, Surrogate | None] | None,
     ) -> tuple[Surrogate, Surrogate | None]:
         """The process of one objective, and that of its noise where it is estimated.
 
@@ -167,7 +167,7 @@ class Learning:
         self,
         columns: Floats,
         targets: Floats,
-        like: Surrogate | None,
+        like: Process | None,
         weights: Floats | None = None,
     ) -> Surrogate:
         """With the kernel of `like`, or one of its own."""

@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from scipy.linalg import cho_solve, lapack, solve_triangular
@@ -114,6 +114,27 @@ def steepness(squared: Floats, smooth: bool) -> Floats:
         return np.asarray(np.exp(-0.5 * squared))
     r = _ROOT5 * np.sqrt(squared)
     return np.asarray((5.0 / 3.0) * (1.0 + r) * np.exp(-r))
+
+
+class Process(Protocol):
+    """What an acquisition asks of a process, or of several as one."""
+
+    @property
+    def kernel(self) -> Kernel:
+        """The hyperparameters, of the part that counts most."""
+        ...
+
+    def predict(self, columns: Floats) -> tuple[Floats, Floats]:
+        """Mean and standard deviation of the function, without noise, shapes (m,)."""
+        ...
+
+    def condition(self, columns: Floats, targets: Floats) -> Process:
+        """The same with further observations."""
+        ...
+
+    def path(self, generator: Generator) -> Callable[[Floats], Floats]:
+        """One draw of the function as a whole."""
+        ...
 
 
 class Surrogate:

@@ -37,6 +37,7 @@ class Setting(NamedTuple):
         workers: how many trials run at once, as far as it is known.
         levels: the steps at which the scheduler compares trials, ascending, the last one a full
             training; empty where every trial runs to its end.
+        reduction_factor: how many times as far each of them is as the one before.
         earlier: results of earlier sweeps.
         facts: what is known of this sweep's own task, as plain numbers by name.
     """
@@ -47,5 +48,6 @@ class Setting(NamedTuple):
     trials: int | None = None
     workers: int | None = None
     levels: tuple[int, ...] = ()
+    reduction_factor: int = 3
     earlier: tuple[Earlier, ...] = ()
     facts: dict[str, float] = {}  # noqa: RUF012 - never written to

@@ -21,6 +21,12 @@ def trial_id(number: int) -> TrialId:
     return f"t{number:06d}"
 
 
+def trial_number(trial: TrialId) -> int | None:
+    """The number behind an id that `trial_id` made; None for others, such as Ray Tune's."""
+    digits = trial[1:]
+    return int(digits) if trial[:1] == "t" and len(digits) > 5 and digits.isdecimal() else None
+
+
 class Status(StrEnum):
     """Where a trial stands."""
 

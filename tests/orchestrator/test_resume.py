@@ -19,6 +19,7 @@ from raysweep.cluster.simulated import Machine
 from raysweep.orchestrator.budget import Budget
 from raysweep.orchestrator.state import SweepState
 from raysweep.trials import events
+from raysweep.trials.streams import Stream
 from raysweep.trials.trial import Status
 from tests.orchestrator.harness import Crash, Memory, check_record, make_state, run
 
@@ -30,6 +31,8 @@ SCHEDULERS: list[dict[str, Any]] = [
     {"name": "median", "max_t": 5},
     {"name": "asha", "reduction_factor": 2},
     {"name": "hyperband", "max_t": 4, "reduction_factor": 2, "form": "asynchronous"},
+    {"name": "hyper_tune", "max_t": 4, "reduction_factor": 2},
+    {"name": "dehb", "max_t": 2, "reduction_factor": 2},
     {"name": "pasha", "max_t": 8, "reduction_factor": 2},
     {"name": "percentile", "max_t": 5, "percentile": 40, "min_trials": 2},
     {"name": "threshold", "max_t": 5, "upper": [[1, 0.9], [3, 0.5]]},
@@ -42,7 +45,6 @@ SCHEDULERS: list[dict[str, Any]] = [
     {"name": "pasha", "max_t": 8, "reduction_factor": 2, "unit": "seconds"},
     {"name": "asha", "max_t": 9, "judge_by": "best", "audit": 0.5, "unit": "seconds"},
 ]
-"""As many as share no factor with the numbers by which `machine` goes, so that all are mixed."""
 RULES: dict[str, Any] = {"budget": Budget(trials=6), "retries": {"infra": 50, "crash": 50}}
 
 
@@ -61,8 +63,13 @@ def machine(seed: int) -> Machine:
     )
 
 
+def rule(seed: int) -> dict[str, Any]:
+    """Drawn, so that all meet all clusters, however many there are."""
+    return Stream(0, "rule", seed).choice(SCHEDULERS)
+
+
 def fresh(seed: int) -> SweepState:
-    return make_state(SCHEDULERS[seed % len(SCHEDULERS)], seed=seed, **RULES)
+    return make_state(rule(seed), seed=seed, **RULES)
 
 
 def through_json(value: Any) -> Any:
@@ -139,7 +146,7 @@ def test_a_crash_that_takes_everything_along_loses_nothing(block: int) -> None:
             }, "the same configs, whatever came before"
             assert sum(resumed.ended.values()) + len(resumed.live) == 6
             check_record(memory)
-            if seed % len(SCHEDULERS) == 0:
+            if rule(seed) is SCHEDULERS[0]:
                 assert (trials, reports) == expected, (seed, crash)
 
 

@@ -23,6 +23,8 @@ SCHEDULERS: list[dict[str, Any]] = [
     FIFO, PROMOTION, STOPPING, MEDIAN,
     {"name": "asha", "reduction_factor": 2},
     {"name": "hyperband", "max_t": 9, "form": "asynchronous"},
+    {"name": "hyper_tune", "max_t": 9},
+    {"name": "dehb", "max_t": 4, "reduction_factor": 2},
     {"name": "pasha", "max_t": 9, "reduction_factor": 2},
     {"name": "percentile", "max_t": 9},
     {"name": "threshold", "max_t": 9, "upper": 0.8},
@@ -35,8 +37,9 @@ SCHEDULERS: list[dict[str, Any]] = [
     {"name": "pasha", "max_t": 9, "reduction_factor": 2, "unit": "seconds"},
     {"name": "asha", "max_t": 9, "judge_by": "best", "audit": 0.5, "unit": "seconds"},
 ]  # fmt: skip
-COMPARING = [scheduler for scheduler in SCHEDULERS if scheduler["name"] != "hyperband"]
-"""Of HyperBand's brackets, the last one has no rung at which anything could be stopped."""
+STRAIGHT = ("hyperband", "hyper_tune", "dehb")
+"""Some of their trials run to the end without a rung at which they could be stopped."""
+COMPARING = [scheduler for scheduler in SCHEDULERS if scheduler["name"] not in STRAIGHT]
 
 
 ROUGH = st.builds(

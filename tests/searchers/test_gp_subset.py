@@ -5,7 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raysweep.searchers.gp_subset import AT_LEVELS, MOST, Pace, most_within, thinned, thinned_by_level
+from raysweep.searchers.gp_subset import (
+    AT_LEVELS,
+    MOST,
+    Pace,
+    most_within,
+    thinned,
+    thinned_by_level,
+)
 
 
 @pytest.mark.parametrize("pace", [Pace(), AT_LEVELS])

@@ -66,6 +66,14 @@ class TestMobster(SearcherContract):
     name = "mobster"
 
 
+class TestHyperTune(SearcherContract):
+    name = "hyper_tune"
+
+
+class TestDehb(SearcherContract):
+    name = "dehb"
+
+
 class TestAuto(SearcherContract):
     name = "auto"
 
@@ -157,7 +165,7 @@ def test_several_metrics_spread_over_the_front(name: str) -> None:
     assert max(near) - min(near) > 0.5
 
 
-@pytest.mark.parametrize("name", ["bohb", "mobster", "auto"])
+@pytest.mark.parametrize("name", ["bohb", "mobster", "hyper_tune", "auto"])
 def test_partial_results_are_learnt_from(name: str) -> None:
     """All trials pause at step 1; nobody ends, yet proposals move to where the loss is low."""
     space = Space.from_dict({"x": {"uniform": [0.0, 1.0]}})
