@@ -7,7 +7,7 @@ Everything that `ray.tune` offers, under its own name and meaning, but for:
 | `Tuner`, `ResultGrid` | raysweep's: the sweep runs in raysweep's loop |
 | `ASHAScheduler`, `AsyncHyperBandScheduler`, `PromotionASHAScheduler`, `HyperBandScheduler`, `MedianStoppingRule`, `FIFOScheduler` | our schedulers, for stock `ray.tune.Tuner` and for ours |
 | `TuneScheduler` | any other of them by its name in a spec |
-| `AutoSearch`, `GPSearch`, `TPESearch`, `BOHBSearch`, `MobsterSearch`, `TransferSearch`, `PriorSearch`, `CMAESSearch`, `DESearch`, `EvolutionSearch`, `NSGA2Search`, `RandomSearch`, `GridSearch`, `SobolSearch`, `LHSSearch` | our searchers, for both as well |
+| `AutoSearch`, `GPSearch`, `TPESearch`, `BOHBSearch`, `MobsterSearch`, `HyperTuneSearch`, `TransferSearch`, `PriorSearch`, `CMAESSearch`, `DESearch`, `EvolutionSearch`, `NSGA2Search`, `RandomSearch`, `GridSearch`, `SobolSearch`, `LHSSearch` | our searchers, for both as well |
 | `ParquetCallback` | raysweep's tables for a run of stock Ray Tune |
 | `TuneSpace` | translates a `param_space` |
 
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from raysweep.searchers.tune import EvolutionSearch as EvolutionSearch
     from raysweep.searchers.tune import GPSearch as GPSearch
     from raysweep.searchers.tune import GridSearch as GridSearch
+    from raysweep.searchers.tune import HyperTuneSearch as HyperTuneSearch
     from raysweep.searchers.tune import LHSSearch as LHSSearch
     from raysweep.searchers.tune import MobsterSearch as MobsterSearch
     from raysweep.searchers.tune import NSGA2Search as NSGA2Search
@@ -70,6 +71,7 @@ _HOME = {
     "EvolutionSearch": "raysweep.searchers.tune",
     "GPSearch": "raysweep.searchers.tune",
     "GridSearch": "raysweep.searchers.tune",
+    "HyperTuneSearch": "raysweep.searchers.tune",
     "LHSSearch": "raysweep.searchers.tune",
     "MobsterSearch": "raysweep.searchers.tune",
     "NSGA2Search": "raysweep.searchers.tune",

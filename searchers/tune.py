@@ -14,8 +14,8 @@ from raysweep.trials.space import Space
 
 __all__ = [
     "AutoSearch", "BOHBSearch", "CMAESSearch", "DESearch", "EvolutionSearch", "GPSearch",
-    "GridSearch", "LHSSearch", "MobsterSearch", "NSGA2Search", "PriorSearch", "RandomSearch",
-    "SobolSearch", "TPESearch", "TransferSearch", "TuneSearcher",
+    "GridSearch", "HyperTuneSearch", "LHSSearch", "MobsterSearch", "NSGA2Search", "PriorSearch",
+    "RandomSearch", "SobolSearch", "TPESearch", "TransferSearch", "TuneSearcher",
 ]  # fmt: skip
 
 
@@ -97,6 +97,12 @@ class MobsterSearch(_Learning):
     """A Gaussian process over config and rung together."""
 
     name = "mobster"
+
+
+class HyperTuneSearch(_Learning):
+    """A Gaussian process for each rung, weighted by how well the rung ranks."""
+
+    name = "hyper_tune"
 
 
 class PriorSearch(_Learning):

@@ -49,7 +49,8 @@ def run(searcher: TuneSearcher, trials: range) -> list[Any]:
 
 
 def test_every_searcher_has_a_face() -> None:
-    assert FACES.keys() | {"transfer"} == SEARCHERS.keys()
+    elsewhere = {"transfer", "dehb"}  # dehb goes by trial numbers, which Tune's trials have not
+    assert FACES.keys() | elsewhere == SEARCHERS.keys()
 
 
 @pytest.mark.parametrize("name", FACES)
