@@ -1,4 +1,5 @@
-"""The commands that look at a sweep and change nothing: status, ls, best, trials, explain, verify."""
+"""The commands that look at a sweep and change nothing: status, ls, best, trials, explain, audit,
+verify."""
 
 from __future__ import annotations
 
@@ -135,6 +136,26 @@ def explain(
         stdout().print(story_table(story, next(iter(results.manifest["metrics"]))))
         for log in logs:
             stdout().print(f"printed  {log}", soft_wrap=True)
+
+
+def audit(
+    path: SweepArgument,
+    as_json: Json = False,
+    confidence: Annotated[
+        float, typer.Option(metavar="P", help="Of the intervals, between 0 and 1.")
+    ] = 0.95,
+) -> None:
+    """What early stopping cost and saved, from the condemned trials that ran on (`audit:`)."""
+    from raysweep.orchestrator import audit_report
+    from raysweep.orchestrator.audit import audit as estimated
+    from raysweep.results.read import read
+
+    found = sweep_path(path)
+    facts = audit_report.facts_of(read(found), estimated(found, confidence))
+    if as_json:
+        print_json(facts)
+    else:
+        stdout().print(audit_report.shown(facts), soft_wrap=True)
 
 
 def verify(path: SweepArgument, as_json: Json = False) -> None:

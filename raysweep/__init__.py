@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from raysweep.orchestrator.api import resume as resume
     from raysweep.orchestrator.api import run as run
+    from raysweep.orchestrator.audit import audit as audit
     from raysweep.orchestrator.learnt import learnt as learnt
     from raysweep.orchestrator.spec import SweepSpec as SweepSpec
     from raysweep.orchestrator.tuner import Tuner as Tuner
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from raysweep.trials.space import Space as Space
 
 __all__ = [
-    "RaysweepError", "Results", "Setting", "Space", "SweepSpec", "Trainable", "Tuner", "__version__", "build_scheduler",
+    "RaysweepError", "Results", "Setting", "Space", "SweepSpec", "Trainable", "Tuner", "__version__", "audit", "build_scheduler",
     "build_searcher", "choice", "learnt", "lograndint", "loguniform", "quniform", "randint", "read", "resume",
     "run", "trials_needed", "uniform",
 ]  # fmt: skip
@@ -40,6 +41,7 @@ __all__ = [
 _HOME = {
     "resume": "raysweep.orchestrator.api",
     "run": "raysweep.orchestrator.api",
+    "audit": "raysweep.orchestrator.audit",
     "learnt": "raysweep.orchestrator.learnt",
     "SweepSpec": "raysweep.orchestrator.spec",
     "Tuner": "raysweep.orchestrator.tuner",
