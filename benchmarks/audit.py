@@ -1,4 +1,4 @@
-"""Whether the intervals of `raysweep audit` hold what they promise, on recorded learning curves.
+"""How often the intervals of `raysweep audit` hold the truth, on recorded learning curves.
 
     python -m benchmarks.audit --json benchmarks/results/audit.json
 
@@ -73,11 +73,10 @@ class Seen:
 
 
 Checked = tuple[int, int, dict[str, tuple[Interval, float]]]
-"""One sweep: how many were condemned and audited, and each interval with the truth."""
 
 
 def check(bench: str, rule: str, share: float, seed: int) -> Checked | None:
-    """Play one sweep; None if it audited nobody."""
+    """Of one sweep: how many it condemned and audited, and each interval with the truth."""
     on = recording(bench)
     written = {
         "trainable": "none:none",
@@ -92,7 +91,6 @@ def check(bench: str, rule: str, share: float, seed: int) -> Checked | None:
     spec, seen = on_recording(SweepSpec.from_dict(written), on), Seen(on)
     play(spec, on, workers=WORKERS, observe=seen)
     curves = seen.curves()
-    # a trial was paused, or has come to an end; which end is all the same here
     finished = {v.trial for v in seen.verdicts if v.verb == "finish"}
     statuses = dict.fromkeys(curves, Status.PAUSED) | dict.fromkeys(finished, Status.COMPLETED)
     found = condemnation(seen.verdicts, curves, statuses, over=True)
@@ -101,7 +99,7 @@ def check(bench: str, rule: str, share: float, seed: int) -> Checked | None:
     told = estimate(found)
     ends = np.array([seen.whole(one.trial).best for one in found.trials])
     unseen = [one for one in found.trials if one.whole is None]
-    saved_s = sum(sum(seen.whole(one.trial).seconds[one.rung :]) for one in unseen)
+    saved_s = sum(sum(seen.whole(one.trial).seconds[one.step :]) for one in unseen)
     assert told.seconds_saved is not None
     intervals = {
         "best": (told.than_best.probability, float(np.mean(ends < found.found))),
@@ -134,17 +132,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sweeps", type=int, default=100, help="by bench and rule")
     parser.add_argument("--first", type=int, default=1000, help="seed; the others follow it")
-    parser.add_argument("--share", type=float, default=0.1, help="of the condemned")
+    parser.add_argument("--share", type=float, default=0.1)
     parser.add_argument("--json", type=Path, help="also write the figures there")
     options = parser.parse_args()
     seeds = range(options.first, options.first + options.sweeps)
     rows = [summary(b, r, options.share, seeds) for b in BENCHES for r in RULES]
     table = Table(*rows[0], title="mean of condemned and audited; truth covered")
     for row in rows:
-        cells = [
-            f"{cell['covered']:.0%}" if isinstance(cell, dict) else cell for cell in row.values()
-        ]
-        table.add_row(*(f"{c:.1f}" if isinstance(c, float) else str(c) for c in cells))
+        cells = [c["covered"] if isinstance(c, dict) else c for c in row.values()]
+        table.add_row(*(f"{c:.3g}" if isinstance(c, float) else str(c) for c in cells))
     Console(width=140).print(table)
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1) + "\n")

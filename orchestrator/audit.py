@@ -1,9 +1,9 @@
 """What early stopping cost and saved, estimated from those of the condemned that were audited.
 
     N, n   condemned trials, and those of them whose end is known: a simple random sample
-    c_i    best score of trial i when it was condemned, at rung r_i
+    c_i    best score of trial i when it was condemned, at step s_i
     v_i    best score of trial i at its end; known of the n
-    g_jr   best score of audited trial j up to step r, less v_j: what it gained from r on
+    g_js   best score of audited trial j up to step s, less v_j: what it gained from s on
     b      the best score that the sweep found by itself: audited trials count with c_i
     R      max(0, b − min v_i), the regret: what the best of all the condemned would have added
 
@@ -13,8 +13,8 @@ Pearson answers without any assumption.
 R is an extreme of N values of which n are known. That of the n is a bound from below, and certain.
 From above a sample of ends alone gives none, as the best end may be among those not seen. But c_i is
 known of all N, and only gains are not: the bound is the R that there would be if each trial i that
-was not audited gained as much as the one that gained most from r_i on among the K audited ones whose
-scores at r_i were nearest to c_i. One more of K that are alike gains more than all of them with
+was not audited gained as much as the one that gained most from s_i on among the K audited ones whose
+scores at s_i were nearest to c_i. One more of K that are alike gains more than all of them with
 probability 1 / (K + 1) (Wilks, Annals of Mathematical Statistics 12, 1941), so K is 19 for a
 confidence of 95 %, and all of them where they are fewer. The estimate in between has each gain the
 median. docs/schedulers/audit.md has how often the bounds held.
@@ -41,9 +41,9 @@ from raysweep.trials.trial import Status
 
 
 class Better(NamedTuple):
-    """How many of `audited` ended better than something, and the probability that one does."""
+    """How many, `hits` of `audited`, ended better than something, and how probable that is."""
 
-    count: int
+    hits: int
     audited: int
     probability: Interval
 
@@ -102,7 +102,7 @@ def estimate(found: Condemnation, confidence: float = 0.95) -> Audit:
     known = found.audited
     unseen = [one for one in found.trials if one.whole is None]
     after = [_after(one) for one in known]
-    longest = max(one.rung + steps for one, (steps, _) in zip(known, after, strict=True))
+    longest = max(one.step + steps for one, (steps, _) in zip(known, after, strict=True))
 
     def saved(spent: list[float], whole: Callable[[Condemned], float]) -> Interval:
         sizes, to_come = [whole(one) for one in known], sum(whole(one) for one in unseen)
@@ -121,8 +121,8 @@ def estimate(found: Condemnation, confidence: float = 0.95) -> Audit:
         _better(known, found.found, confidence),
         _better(known, found.survivor, confidence),
         _regret(known, unseen, found.found, confidence),
-        saved([float(steps) for steps, _ in after], lambda one: longest - one.rung),
-        saved([s for _, s in after], lambda one: (longest - one.rung) * _pace_s(one))
+        saved([float(steps) for steps, _ in after], lambda one: longest - one.step),
+        saved([s for _, s in after], lambda one: (longest - one.step) * _pace_s(one))
         if timed
         else None,
         sum(steps for steps, _ in after),
@@ -146,13 +146,13 @@ def _better(audited: list[Condemned], than: float, confidence: float) -> Better:
 def _after(one: Condemned) -> tuple[int, float]:
     """Steps and seconds that an audited trial took after it was condemned."""
     assert one.whole is not None
-    steps = len(one.whole.scores) - one.rung
-    return steps, sum(one.whole.seconds[one.rung :])
+    steps = len(one.whole.scores) - one.step
+    return steps, sum(one.whole.seconds[one.step :])
 
 
 def _pace_s(one: Condemned) -> float:
     """Seconds that a trial took for a step until it was condemned."""
-    return sum(one.then.seconds) / one.rung
+    return sum(one.then.seconds) / one.step
 
 
 def _regret(
@@ -161,11 +161,11 @@ def _regret(
     most_alike = max(1, round(confidence / (1 - confidence)))
     curves = [one.whole for one in known if one.whole]
     ends = np.array([curve.best for curve in curves])
-    rungs = {one.rung for one in unseen}
-    scores = {rung: np.array([curve.until(rung).best for curve in curves]) for rung in rungs}
+    steps = {one.step for one in unseen}
+    scores = {step: np.array([curve.until(step).best for curve in curves]) for step in steps}
     middle = top = low = float(ends.min())
     for one in unseen:
-        then = scores[one.rung]
+        then = scores[one.step]
         alike = np.argsort(np.abs(then - one.then.best), kind="stable")[:most_alike]
         gains = (then - ends)[alike]
         middle = min(middle, one.then.best - float(np.median(gains)))

@@ -54,8 +54,8 @@ def facts_of(results: Results, found: Audit) -> dict[str, Any]:
 
 
 def _better(better: Better) -> dict[str, Any]:
-    count, audited, probability = better
-    return {"count": count, "audited": audited, **probability._asdict()}
+    hits, audited, probability = better
+    return {"count": hits, "audited": audited, **probability._asdict()}
 
 
 def shown(facts: Mapping[str, Any]) -> RenderableType:

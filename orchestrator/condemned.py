@@ -32,13 +32,15 @@ class Condemned(NamedTuple):
 
     Attributes:
         trial: its id.
-        rung: the step at which it was condemned.
+        step: the one at which it was condemned.
+        rung: that step, or the rung's amount where rungs are not in steps.
         then: its curve up to there.
         whole: its curve to max_t, or to where it failed or ended by itself; None: not audited.
         drawn: whether it was to be audited; without `whole`, its audit is not over.
     """
 
     trial: TrialId
+    step: int
     rung: int
     then: Curve
     whole: Curve | None
@@ -71,6 +73,7 @@ class Condemnation(NamedTuple):
 class _Fate(NamedTuple):
     """Where a trial was condemned, or waits since; `drawn` for an audit, `sure` if for good."""
 
+    step: int
     rung: int
     drawn: bool = False
     sure: bool = True
@@ -104,7 +107,14 @@ def condemnation(
     waits = {t for t, f in fates.items() if not f.sure and statuses[t] is Status.PAUSED}
     sure = {t: f for t, f in fates.items() if t in curves and (f.sure or (over and t in waits))}
     trials = tuple(
-        Condemned(t, f.rung, curves[t].until(f.rung), _whole(f, curves[t], statuses[t]), f.drawn)
+        Condemned(
+            t,
+            f.step,
+            f.rung,
+            curves[t].until(f.step),
+            _whole(f, curves[t], statuses[t]),
+            f.drawn,
+        )
         for t, f in sure.items()
     )
     survivor = min((curve.best for t, curve in curves.items() if t not in sure), default=WORST)
@@ -117,15 +127,15 @@ def _fate(verdict: Verdict, before: _Fate | None) -> _Fate | None:
     """What a decision makes of a trial; None: nothing that condemns it."""
     if before is not None and before.drawn:
         return before
-    if verdict.verb == "run_to" and verdict.rule.startswith(OF):
-        return _Fate(verdict.step, drawn=True)
     if verdict.verb == "resume" and verdict.rule == RULE and before is not None:
         return before._replace(drawn=True, sure=True)
     if verdict.rung is None or verdict.value is None:
         return None
-    if verdict.verb == "stop":
-        return _Fate(verdict.step)
-    return _Fate(verdict.step, sure=False) if verdict.verb == "pause" else None
+    if verdict.verb == "run_to" and verdict.rule.startswith(OF):
+        return _Fate(verdict.step, verdict.rung, drawn=True)
+    if verdict.verb in ("stop", "pause"):
+        return _Fate(verdict.step, verdict.rung, sure=verdict.verb == "stop")
+    return None
 
 
 def _whole(fate: _Fate, curve: Curve, status: Status) -> Curve | None:

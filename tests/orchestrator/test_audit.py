@@ -24,8 +24,8 @@ def curve(*scores: float, pace_s: float = 1.0) -> Curve:
     return Curve(scores, [pace_s] * len(scores))
 
 
-def condemned(trial: str, rung: int, whole: Curve, *, audited: bool) -> Condemned:
-    return Condemned(trial, rung, whole.until(rung), whole if audited else None, audited)
+def condemned(trial: str, step: int, whole: Curve, *, audited: bool) -> Condemned:
+    return Condemned(trial, step, step, whole.until(step), whole if audited else None, audited)
 
 
 def by_hand(best_unseen: float) -> Condemnation:
@@ -56,7 +56,7 @@ def test_an_estimate_by_hand() -> None:
     """
     found = estimate(by_hand(4.1))
     assert (found.condemned, found.audited, found.unfinished, found.hopeless) == (4, 2, 0, 1)
-    assert found.than_best.count == found.than_survivor.count == 1
+    assert found.than_best.hits == found.than_survivor.hits == 1
     assert found.than_best.probability == pytest.approx((0.5, 0.01258, 0.98742), abs=1e-5)
     assert found.regret == pytest.approx((1.15, 1.0, 1.9))
     assert found.steps_saved == (4, 4, 4)
