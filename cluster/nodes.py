@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import threading
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from raysweep.cluster.resources import Resources
@@ -46,34 +48,56 @@ class NodeWatcher:
 
 
 class Seat(NamedTuple):
-    """A place for one slot: the `number`-th on a node."""
+    """A place for one of the smallest slots: the `number`-th on a node."""
 
     node: str
     number: int
 
 
+Block = tuple[Seat, ...]
+"""The seats of one slot, all on one node."""
+
+
 class Seats:
-    """Which seats there should be, and which of them may be taken now."""
+    """Which seats there should be, who shares a slot, and which may be taken now."""
 
     def __init__(self, resources: Resources, limit: int | None):
         self._resources, self._limit = resources, limit
+        self._joined: dict[Seat, Block] = {}
+        self._given_up: set[Seat] = set()
         self._failures: dict[Seat, int] = {}
         self._not_before_s: dict[Seat, float] = {}
         self.nodes: Nodes = {}
 
-    def vacant(self, taken: Mapping[Seat, Any], now_s: float) -> list[Seat]:
-        """Seats on living nodes that nobody has taken and whose last failure is long enough ago."""
-        due = [
-            Seat(node, number)
-            for node, has in self.nodes.items()
-            for number in range(self._resources.fit(has))
-            if Seat(node, number) not in taken
-            and self._not_before_s.get(Seat(node, number), 0.0) <= now_s
-        ]
-        return due if self._limit is None else due[: max(self._limit - len(taken), 0)]
+    def vacant(self, taken: Mapping[Seat, Any], now_s: float) -> list[Block]:
+        """Blocks on living nodes that nobody has taken and whose last failure is long enough ago."""
+        due = []
+        room = math.inf if self._limit is None else self._limit - len(taken)
+        for node, has in self.nodes.items():
+            for number in range(self._resources.fit(has)):
+                seat = Seat(node, number)
+                block = self._joined.get(seat, (seat,))
+                free = seat not in taken and seat not in self._given_up and seat == block[0]
+                if free and self._not_before_s.get(seat, 0.0) <= now_s and len(block) <= room:
+                    due.append(block)
+                    room -= len(block)
+        return due
+
+    def reshape(self, seats: Iterable[Seat], sizes: Iterable[int]) -> list[Block]:
+        """Deal out the seats of former blocks as blocks of `sizes`; what is over is given up."""
+        left, made = deque(seats), []
+        for seat in left:
+            self._joined.pop(seat, None)
+        for size in sizes:
+            block = tuple(left.popleft() for _ in range(size))
+            made.append(block)
+            if size > 1:
+                self._joined.update(dict.fromkeys(block, block))
+        self._given_up.update(left)
+        return made
 
     def succeeded(self, seat: Seat) -> None:
-        """A slot there has worked."""
+        """A slot whose first seat this is has worked."""
         self._failures.pop(seat, None)
         self._not_before_s.pop(seat, None)
 

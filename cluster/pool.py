@@ -14,7 +14,9 @@ class Pool(Protocol):
     A pool announces slots (`SlotUp`, `SlotDown`), carries out actions on them in order, and
     returns what came of it. `do` may defer an action until the next `poll`, so that everything
     for one slot travels together. When a slot dies, the pool tells of its trial first (`Failed`)
-    and of the slot after that. `Event.at` is stamped by the pool with `clock.now() - origin`.
+    and of the slot after that. `Reshape` names free slots, on which nothing is being written; their
+    `SlotDown` is no loss, and if it cannot be carried out those that live come up again by their
+    names. `Event.at` is stamped by the pool with `clock.now() - origin`.
     """
 
     def do(self, action: PoolAction) -> None:

@@ -7,17 +7,19 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from raysweep.cluster.deaths import diagnose
-from raysweep.cluster.nodes import Nodes, NodeWatcher, Seat, Seats, living_nodes
+from raysweep.cluster.nodes import Block, Nodes, NodeWatcher, Seat, Seats, living_nodes
 from raysweep.cluster.resources import Resources, accelerators_of
 from raysweep.cluster.slot import Arrival, Slot
 from raysweep.trainables.actor import TrialActor
 from raysweep.trainables.runner import HostSpec
-from raysweep.trials.actions import PoolAction
+from raysweep.trials.actions import PoolAction, Reshape
 from raysweep.trials.clock import Clock
 from raysweep.trials.events import ErrorClass, Event, Failed, SlotDown, SlotUp
 
 _START_S = 300.0
 """How long a process may take to come up before its seat is given up for a while."""
+_RESHAPED_S = 60.0
+"""The same for a process that takes the room of others: somebody else may have got it first."""
 _TEXT_CHARS = 4_000
 _MOST_AT_ONCE = 1_000
 """Messages that one `poll` takes in, so that its caller is not kept waiting under load."""
@@ -32,7 +34,7 @@ class RayPool:
 
     Args:
         host: what to run; sent to the cluster once.
-        resources: what each slot holds.
+        resources: what each slot holds, until it is told to `Reshape` some.
         clock: the driver's clock.
         origin_s: `clock.now()` of the moment that events count their time from.
         max_slots: the most slots at once; None: as many as fit.
@@ -58,16 +60,13 @@ class RayPool:
         self._fresh, self._stuck_s = fresh_process, stuck_s
         self._host = ray.put(host)
         self._actor: Any = ray.remote(TrialActor)
-        self._options = {
-            **resources.to_ray_options(),
-            "max_restarts": 0,
-            "max_task_retries": 0,
-            "enable_task_events": False,
-        }
+        self._resources = resources
         self._arrivals: SimpleQueue[Arrival | Nodes | None] = SimpleQueue()  # None: wake up
         self._seats = Seats(resources, max_slots)
         self._taken: dict[Seat, Slot] = {}
-        self._slots: dict[str, tuple[Seat, Slot]] = {}
+        self._slots: dict[str, tuple[Block, Slot]] = {}
+        self._reshapes: list[tuple[float, Reshape]] = []  # by when, what
+        self._changing: dict[str, set[str]] = {}  # node → slots for which others made room there
         self._unflushed: list[Slot] = []
         self._count = 0
         self._seats.nodes = living_nodes()
@@ -76,6 +75,9 @@ class RayPool:
 
     def do(self, action: PoolAction) -> None:
         """Keep `action` for the next `poll`; one for a slot that is gone changes nothing."""
+        if isinstance(action, Reshape):
+            self._reshapes.append((self._clock.now() + _RESHAPED_S, action))
+            return
         held = self._slots.get(action.slot)
         if held is not None and held[1].give(action):
             self._unflushed.append(held[1])
@@ -88,7 +90,8 @@ class RayPool:
                 slot.flush()
         deadline_s = self._clock.now() + timeout_s
         events: list[Event] = []
-        while True:
+        self._reshape_where_calm(events)
+        while not events:
             woken = self._wait(deadline_s - self._clock.now(), events)
             if events or woken or self._clock.now() >= deadline_s:
                 break
@@ -104,7 +107,7 @@ class RayPool:
         self._watcher.close()
         for _, slot in self._slots.values():
             slot.end()
-        self._slots, self._taken, self._unflushed = {}, {}, []
+        self._slots, self._taken, self._unflushed, self._reshapes = {}, {}, [], []
 
     def _wait(self, timeout_s: float, events: list[Event]) -> bool:
         """Wait for one message and take in all that are there by then; whether one was a `wake`."""
@@ -129,7 +132,8 @@ class RayPool:
         slot = arrival.slot
         if slot.name not in self._slots or not slot.is_current(arrival.process):
             return
-        seat = self._slots[slot.name][0]
+        block = self._slots[slot.name][0]
+        seat = block[0]
         if arrival.error is not None:
             kind, message = diagnose(arrival.error, slot.node or seat.node[:8], self._lives(seat))
             self._lose(slot, kind, message, str(arrival.error)[:_TEXT_CHARS], events)
@@ -139,27 +143,34 @@ class RayPool:
             slot.receive(arrival)
             slot.ready, slot.node = True, arrival.answer["node"]
             self._seats.succeeded(seat)
-            device = arrival.answer["device"]
-            kinds = accelerators_of(self._seats.nodes.get(seat.node, {})) if device else []
-            events.append(SlotUp(0.0, slot.name, slot.node, device, *kinds[:1]))
+            slot.device = arrival.answer["device"]
+            events.append(self._up(slot, block))
+            self._changed(seat.node, slot.name)
+
+    def _up(self, slot: Slot, block: Block) -> Event:
+        has = self._seats.nodes.get(block[0].node, {})
+        kind = (accelerators_of(has) if slot.device else [])[:1]
+        return SlotUp(0.0, slot.name, slot.node, slot.device, "".join(kind), len(block))
 
     def _look_around(self, nodes: Nodes, events: list[Event]) -> None:
         """What is due once a second: lost nodes, silent processes, vacant seats."""
         self._seats.nodes = nodes
         now_s = self._clock.now()
         for name in list(self._slots):
-            seat, slot = self._slots[name]
+            (seat, *_), slot = self._slots[name]
             since_s = slot.silent_since()
             silent_s = now_s - since_s if since_s is not None else 0.0
+            start_s = _RESHAPED_S if name in self._changing.get(seat.node, ()) else _START_S
             if seat.node not in nodes:
                 self._lose(slot, ErrorClass.INFRA, f"node {slot.node} was lost", "", events)
-            elif slot.starting and silent_s > _START_S:
-                what = f"its process did not start on node {seat.node[:8]} within {_START_S:g} s"
+            elif slot.starting and silent_s > start_s:
+                what = f"its process did not start on node {seat.node[:8]} within {start_s:g} s"
                 self._lose(slot, ErrorClass.INFRA, what, "", events)
             elif not slot.starting and self._stuck_s is not None and silent_s > self._stuck_s:
                 what = f"no progress for {silent_s:.1f} s; stuck after {self._stuck_s:g} s"
                 self._lose(slot, ErrorClass.STUCK, what, "", events)
         self._fill_seats()
+        self._reshape_where_calm(events)
 
     def _lose(
         self, slot: Slot, kind: ErrorClass, message: str, text: str, events: list[Event]
@@ -169,11 +180,53 @@ class RayPool:
             events.append(Failed(0.0, *slot.hosted, kind.value, message, text))
         events.append(SlotDown(0.0, slot.name, message))
         slot.end()
-        seat, _ = self._slots.pop(slot.name)
-        del self._taken[seat]
+        block = self._vacate(slot.name)
+        if slot.name in self._changing.get(block[0].node, ()):
+            self._seats.reshape(block, (1,) * len(block))
         if not slot.ran:
-            self._seats.failed(seat, self._clock.now())
+            self._seats.failed(block[0], self._clock.now())
+        self._changed(block[0].node, slot.name)
         self._fill_seats()
+
+    def _vacate(self, name: str) -> Block:
+        block, _ = self._slots.pop(name)
+        for seat in block:
+            del self._taken[seat]
+        return block
+
+    def _reshape_where_calm(self, events: list[Event]) -> None:
+        """Carry out what waits on nodes where no process is coming up: Ray gives free shares of its
+        devices to whoever asks, so on one node only one change at a time may ask for them."""
+        reshapes, self._reshapes = self._reshapes, []
+        for until_s, action in reshapes:
+            held = [self._slots[name] for name in action.slots if name in self._slots]
+            whole = len(held) == len(action.slots)  # else one has died meanwhile
+            here = {block[0].node for block, _ in held}
+            calm = all(s.ready for block, s in self._slots.values() if block[0].node in here)
+            if whole and not calm and self._clock.now() < until_s:
+                self._reshapes.append((until_s, action))
+                continue
+            events.extend(SlotDown(0.0, slot.name, "its room is needed") for _, slot in held)
+            if whole and calm:
+                self._reshape(held, action.sizes)
+            else:
+                events.extend(self._up(slot, block) for block, slot in held)
+
+    def _reshape(self, held: list[tuple[Block, Slot]], sizes: tuple[int, ...]) -> None:
+        """End these slots and begin others on their seats."""
+        seats = list[Seat]()
+        for _, slot in held:
+            slot.end()
+            seats.extend(self._vacate(slot.name))
+        if blocks := self._seats.reshape(seats, sizes):
+            self._changing[seats[0].node] = {self._occupy(block) for block in blocks}
+
+    def _changed(self, node: str, name: str) -> None:
+        """A slot has come up, or never will: others may now come up on its node."""
+        changing = self._changing.get(node, set())
+        changing.discard(name)
+        if not changing:
+            self._changing.pop(node, None)
 
     def _lives(self, seat: Seat) -> bool:
         """Whether the seat's node lives, as Ray knows it now."""
@@ -181,19 +234,31 @@ class RayPool:
         return seat.node in self._seats.nodes
 
     def _fill_seats(self) -> None:
-        for seat in self._seats.vacant(self._taken, self._clock.now()):
-            self._count += 1
-            name = f"s{self._count:04d}"
-            spawn = partial(self._spawn, seat.node)
-            slot = Slot(name, spawn, self._kill, self._arrivals.put, self._clock, self._fresh)
-            self._taken[seat] = slot
-            self._slots[name] = (seat, slot)
+        for block in self._seats.vacant(self._taken, self._clock.now()):
+            if block[0].node not in self._changing:
+                self._occupy(block)
 
-    def _spawn(self, node: str) -> Any:
+    def _occupy(self, block: Block) -> str:
+        """Start the process of a slot; the slot's name."""
+        self._count += 1
+        name = f"s{self._count:04d}"
+        spawn = partial(self._spawn, block[0].node, self._resources.times(len(block)))
+        slot = Slot(name, spawn, self._kill, self._arrivals.put, self._clock, self._fresh)
+        self._slots[name] = (block, slot)
+        self._taken.update(dict.fromkeys(block, slot))
+        return name
+
+    def _spawn(self, node: str, holds: Resources) -> Any:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        there = NodeAffinitySchedulingStrategy(node, soft=False)
-        return self._actor.options(**self._options, scheduling_strategy=there).remote(self._host)
+        actor = self._actor.options(
+            **holds.to_ray_options(),
+            max_restarts=0,
+            max_task_retries=0,
+            enable_task_events=False,
+            scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False),
+        )
+        return actor.remote(self._host, holds.gpu, holds.cpu)
 
     def _kill(self, process: Any) -> None:
         if process is not None:

@@ -16,7 +16,7 @@ _TYPE = "accelerator_type:"
 
 
 class Resources(NamedTuple):
-    """What one trial holds while it runs.
+    """What one slot holds, and so a trial while it runs.
 
     Attributes:
         cpu: cores; a fraction is a share in Ray's bookkeeping, not a limit.
@@ -54,6 +54,18 @@ class Resources(NamedTuple):
         if not any(amounts.values()):
             raise SpecError("resources: all amounts are 0; ask for a part of a cpu at least")
         return self
+
+    def times(self, size: int) -> Resources:
+        """What a slot holds that is `size` times as large; shares that make one GPU make it whole."""
+        if size == 1:
+            return self
+        whole = 0 < self.gpu < 1 and round(1 / self.gpu) == size
+        return self._replace(
+            cpu=round(self.cpu * size, 6),
+            gpu=1.0 if whole else round(self.gpu * size, 6),
+            memory_gb=self.memory_gb and self.memory_gb * size,
+            custom={name: round(amount * size, 6) for name, amount in self.custom.items()},
+        )
 
     def fit(self, node: Mapping[str, float]) -> int:
         """How many slots a node with these total resources can hold at once."""

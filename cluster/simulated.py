@@ -52,12 +52,17 @@ class Machine(NamedTuple):
 
     A trial's step takes lognormal time: median `step_s`, times its slot's factor, which is 1, or
     `straggler_factor` for a `straggler_share` of the slots; where a `Pace` says how long a step
-    takes, that is the median. `speeds` are those of the kinds of hardware, by name, on which slots
-    stand in turn: a step takes its time divided by that. `ends_at` is the step at which the
+    takes, that is the median. `speeds` are those of the kinds of hardware, by name, on which devices
+    stand in turn: a step takes its time divided by that. A slot `size` times as large as others is
+    size ** `scaling` times as fast. Each device is a node of its own with `slots_per_device` slots;
+    the smallest hold `gpu` each. `ends_at` is the step at which the
     training code itself has nothing more to train, `raises_at` one that it fails to take.
     """
 
     workers: int = 4
+    slots_per_device: int = 1
+    scaling: float = 0.0
+    gpu: float | None = None
     step_s: float = 1.0
     step_sigma: float = 0.0
     setup_s: float = 0.0
@@ -73,6 +78,15 @@ class Machine(NamedTuple):
     ends_at: int = UNBOUNDED
     raises_at: int | None = None
     can_save: bool = True
+
+
+class _Slot:
+    """One slot of `size` on the `device`-th device; `factor` is how slow it is."""
+
+    __slots__ = ("busy_until", "device", "factor", "size")
+
+    def __init__(self, device: int, size: int, factor: float, busy_until: float) -> None:
+        self.device, self.size, self.factor, self.busy_until = device, size, factor, busy_until
 
 
 class _Run:
@@ -113,16 +127,18 @@ class SimulatedPool:
         self._origin_s, self._pace = origin_s, pace
         self._heap: list[tuple[float, int, Event | None, _Run | None]] = []
         self._order = 0
-        self._slots: dict[str, tuple[float, float]] = {}  # name → (factor, busy until)
+        self._slots: dict[str, _Slot] = {}
         self._runs: dict[str, _Run] = {}  # slot → the attempt it hosts
         self._slots_made = 0
-        for _ in range(machine.workers):
-            self._add_slot(self._now())
+        for number in range(machine.workers):
+            self._add_slot(self._now(), number // machine.slots_per_device)
 
     # -- the seam -------------------------------------------------------------------------------
 
     def do(self, action: PoolAction) -> None:
         """Carry out `action` now, or when its slot has finished what it is at."""
+        if isinstance(action, actions.Reshape):
+            return self._reshape(action)
         if action.slot not in self._slots:
             return None  # its death is on the way to whoever gave this
         if isinstance(action, actions.Start):
@@ -183,33 +199,59 @@ class SimulatedPool:
         self._order += 1
         heapq.heappush(self._heap, (moment, self._order, event, run))
 
-    def _add_slot(self, asked_at: float) -> None:
+    def _add_slot(self, asked_at: float, device: int, size: int = 1) -> None:
         """A slot that is ready `slot_start_s` after it was asked for."""
         number, machine = self._slots_made, self._machine
         self._slots_made += 1
         slot, stream = f"s{number:05d}", Stream(self._seed, "slot", number)
         slow = stream.uniform() < machine.straggler_share
         ready = asked_at + machine.slot_start_s
-        kinds = list(machine.speeds.items()) or [("", 1.0)]
-        kind, speed = kinds[number % len(kinds)]
-        self._slots[slot] = ((machine.straggler_factor if slow else 1.0) / speed, ready)
-        device = str(number) if kind else ""
-        self._later(ready, SlotUp(ready, slot, self._node(slot), device, kind), None)
+        factor = (machine.straggler_factor if slow else 1.0) / self._kind(device)[1]
+        self._slots[slot] = _Slot(device, size, factor / size**machine.scaling, ready)
+        self._announce(slot, ready)
+
+    def _announce(self, slot: str, moment: float) -> None:
+        device, size = self._slots[slot].device, self._slots[slot].size
+        kind, _ = self._kind(device)
+        name = str(device) if kind else ""
+        self._later(moment, SlotUp(moment, slot, self._node(device), name, kind, size), None)
+
+    def _kind(self, device: int) -> tuple[str, float]:
+        """What kind of hardware a device is, and how fast that is."""
+        kinds = list(self._machine.speeds.items()) or [("", 1.0)]
+        return kinds[device % len(kinds)]
 
     @staticmethod
-    def _node(slot: str) -> str:
-        return f"n{int(slot[1:]) // 8:04d}"
+    def _node(device: int) -> str:
+        return f"n{device:04d}"
+
+    def _reshape(self, action: actions.Reshape) -> None:
+        """Slots of other sizes in the place of these; if one of them is gone, the others stay."""
+        now, held = self._now(), [slot for slot in action.slots if slot in self._slots]
+        for slot in held:
+            self._later(now, SlotDown(now, slot, "its room is needed"), None)
+        if len(held) < len(action.slots):
+            for slot in held:
+                self._announce(slot, now)
+            return
+        device = self._slots[held[0]].device
+        for slot in held:
+            del self._slots[slot]
+        for size in action.sizes:
+            self._add_slot(now, device, size)
 
     def _start(self, action: actions.Start) -> None:
         stream = Stream(self._seed, action.trial, action.attempt, "machine")
         recorded = self._pace.length(action.config) if self._pace else UNBOUNDED
         run = _Run(action, stream, min(self._machine.ends_at, recorded))
         self._runs[action.slot] = run
-        begun = max(self._now(), self._slots[action.slot][1])
+        slot = self._slots[action.slot]
+        begun = max(self._now(), slot.busy_until)
         moment = begun + self._machine.setup_s
-        node, setup_s = self._node(action.slot), moment - begun
+        node, setup_s = self._node(slot.device), moment - begun
+        gpu = None if self._machine.gpu is None else self._machine.gpu * slot.size
         started = Started(
-            moment, action.trial, action.attempt, run.step, action.slot, node, setup_s
+            moment, action.trial, action.attempt, run.step, action.slot, node, setup_s, gpu
         )
         self._later(moment, started, run)
         self._go_on(run, moment)
@@ -220,7 +262,7 @@ class SimulatedPool:
         limit = min(run.run_to, run.ends_at)
         if run.step >= limit:
             return self._later(moment, None, run)
-        machine, factor = self._machine, self._slots[run.start.slot][0]
+        machine, factor = self._machine, self._slots[run.start.slot].factor
         begun, failure = moment, None
         steps: list[int] = []
         elapsed: list[float] = []
@@ -287,7 +329,7 @@ class SimulatedPool:
             del self._runs[run.start.slot]
 
     def _busy_until(self, slot: str, moment: float) -> None:
-        self._slots[slot] = (self._slots[slot][0], moment)
+        self._slots[slot].busy_until = moment
 
     @staticmethod
     def _path(run: _Run) -> str:
@@ -318,6 +360,6 @@ class SimulatedPool:
         self._later(moment, failed, run)
         if error is ErrorClass.ERROR:
             return
-        del self._slots[start.slot]
+        slot = self._slots.pop(start.slot)
         self._later(moment, SlotDown(moment, start.slot, message), None)
-        self._add_slot(moment)
+        self._add_slot(moment, slot.device, slot.size)

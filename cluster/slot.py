@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, NamedTuple
 
-from raysweep.trials.actions import Finish, Pause, PoolAction, RunTo, Start, Stop
+from raysweep.trials.actions import Finish, Pause, RunTo, Start, Stop, TrialAction
 from raysweep.trials.clock import Clock
 from raysweep.trials.events import (
     Checkpointed,
@@ -60,7 +60,7 @@ class Slot:
         fresh: bool,
     ):
         self.name = name
-        self.node = ""
+        self.node = self.device = ""
         self.ready = False
         """Whether its process has answered, ever: it was announced then."""
         self.ran = False
@@ -69,7 +69,7 @@ class Slot:
         """The trial (and attempt) of which news is expected."""
         self._spawn, self._kill = spawn, kill
         self._put, self._clock, self._fresh = put, clock, fresh
-        self._commands: list[PoolAction] = []
+        self._commands: list[TrialAction] = []
         self._finishing: set[tuple[TrialId, int]] = set()
         self._step = self._granted = 0
         self._leaving = self._heard = self._used = False
@@ -79,7 +79,7 @@ class Slot:
         self._process: Any = None
         self._begin()
 
-    def give(self, action: PoolAction) -> bool:
+    def give(self, action: TrialAction) -> bool:
         """Take a command for the next exchange; True if it is the first one waiting."""
         who = (action.trial, action.attempt)
         if isinstance(action, Start):
@@ -138,7 +138,7 @@ class Slot:
         self._process = self._spawn()
         self._call(self._process.describe)
 
-    def _note(self, action: PoolAction) -> None:
+    def _note(self, action: TrialAction) -> None:
         """Keep track of the hosted trial's grant and of whether news of it is still wanted."""
         if isinstance(action, RunTo):
             self._granted = max(self._granted, action.step)
@@ -168,7 +168,7 @@ class Slot:
         while self._in_flight < wanted and self._training() and not self._commands:
             self._send([], force=True)
 
-    def _send(self, commands: list[PoolAction], force: bool = False) -> None:
+    def _send(self, commands: list[TrialAction], force: bool = False) -> None:
         if not commands and not force:
             return
         self._used = self._used or any(isinstance(c, Start) for c in commands)
@@ -176,7 +176,7 @@ class Slot:
             self._progress_s = self._arrived_s = self._clock.now()
         self._call(self._process.exchange, pickle.dumps(commands, pickle.HIGHEST_PROTOCOL))
 
-    def _before_start(self) -> list[PoolAction]:
+    def _before_start(self) -> list[TrialAction]:
         """Take the waiting commands that are meant for the process as it is."""
         at = next((i for i, c in enumerate(self._commands) if isinstance(c, Start)), None)
         before = self._commands[:at]

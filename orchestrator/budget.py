@@ -12,8 +12,8 @@ _ROUNDING_S = 1e-6
 class Budget(NamedTuple):
     """The limits of a sweep; None: no limit.
 
-    `wall_time_s` counts time during which a driver was at work; `gpu_hours` counts a trial's GPU
-    fraction for as long as the trial holds its slot.
+    `wall_time_s` counts time during which a driver was at work; `gpu_hours` counts the GPU
+    fraction of a trial's slot for as long as the trial holds it.
     """
 
     trials: int | None = None
@@ -27,7 +27,7 @@ class Spend:
 
     Args:
         budget: the limits.
-        gpu: the GPU fraction that one trial holds.
+        gpu: the GPU fraction of the smallest slot.
     """
 
     def __init__(self, budget: Budget, gpu: float) -> None:
@@ -42,7 +42,7 @@ class Spend:
         self.budget, self._gpu = budget, gpu
 
     def pass_time(self, at: float, busy: int) -> None:
-        """Charge the time since the last event to `busy` slots."""
+        """Charge the time since the last event to slots as large as `busy` smallest ones."""
         if at > self.at:
             self.gpu_s += (at - self.at) * busy * self._gpu
             self.at = at
@@ -59,7 +59,7 @@ class Spend:
         return None
 
     def deadline(self, busy: int) -> float:
-        """The sweep's age at which a limit in time is reached if `busy` slots stay busy."""
+        """The sweep's age at which a limit in time is reached if so much stays busy."""
         deadline = math.inf
         if self.budget.wall_time_s is not None:
             deadline = self.budget.wall_time_s

@@ -33,6 +33,9 @@ def simulate(
         typer.Option(help=f"Spread of step times (log-sd); {_STEP_SIGMA:g}, or none with --bench."),
     ] = None,
     setup_s: Annotated[float, typer.Option(help="Seconds before a trial's first step.")] = 0.0,
+    start_s: Annotated[
+        float, typer.Option(help="Seconds until a slot is there, or one of another size.")
+    ] = 0.0,
     set_: Set = None,
     as_json: Json = False,
 ) -> None:
@@ -52,7 +55,12 @@ def simulate(
         step_s = _STEP_S if step_s is None else step_s
         sigma = _STEP_SIGMA if step_sigma is None else step_sigma
         found = run_simulation(
-            changed, workers=workers, step_s=step_s, step_sigma=sigma, setup_s=setup_s
+            changed,
+            workers=workers,
+            step_s=step_s,
+            step_sigma=sigma,
+            setup_s=setup_s,
+            start_s=start_s,
         )
     else:
         found, more = _on_bench(changed, bench, workers, step_s, step_sigma or 0.0, setup_s)

@@ -71,7 +71,7 @@ def understood(spec: SweepSpec) -> dict[str, Any]:
         "searcher": spec.searcher,
         "scheduler": spec.scheduler,
         "rungs": rungs_plan(spec),
-        "resources": _given(spec.resources.model_dump()),
+        "resources": _resources(spec),
         "cluster": _given(spec.cluster.model_dump()),
         "budget": _given(spec.budget.model_dump()),
         "retries": spec.retries.model_dump(),
@@ -80,8 +80,18 @@ def understood(spec: SweepSpec) -> dict[str, Any]:
     }
 
 
+def _resources(spec: SweepSpec) -> dict[str, Any]:
+    given = _given(spec.resources.model_dump(mode="json"))
+    for name in ("gpu_from", "cpu_from"):
+        if name in given:
+            given[name] = {str(step): amount for step, amount in given[name]}
+    if spec.resources.shares().fixed:
+        del given["patience_s"]
+    return given
+
+
 def _given(part: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in part.items() if value not in (None, {}, False)}
+    return {name: value for name, value in part.items() if value not in (None, {}, [], False)}
 
 
 def rungs_plan(spec: SweepSpec) -> list[dict[str, int]]:

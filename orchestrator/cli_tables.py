@@ -40,6 +40,9 @@ def status_table(facts: dict[str, Any]) -> Table:
     grid.add_row("sweep", f"{facts['name']}  {facts['path']}")
     grid.add_row("state", f"{facts['state']}{reason}")
     grid.add_row("trials", _counts(facts["trials"]))
+    if any(held["gpu"] for held in facts["held"]):
+        shares = (f"{held['attempts']:,} on {held['gpu']:g} GPU" for held in facts["held"])
+        grid.add_row("running", ", ".join(shares))
     grid.add_row("reports", f"{facts['reports']:,} in {duration(facts['elapsed_s'])}")
     for name, spent in facts["budget"].items():
         used, limit = spent["used"], spent["limit"]

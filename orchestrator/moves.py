@@ -11,6 +11,7 @@ from typing import Any
 from raysweep.orchestrator.advice import Advice
 from raysweep.orchestrator.budget import Spend
 from raysweep.orchestrator.live_trial import LiveTrial
+from raysweep.orchestrator.placing import Placing
 from raysweep.orchestrator.retention import Retention
 from raysweep.orchestrator.retries import forgive
 from raysweep.orchestrator.rules import Rules
@@ -23,7 +24,7 @@ from raysweep.trials.events import ErrorClass
 from raysweep.trials.streams import Stream
 from raysweep.trials.trial import Status, TrialId
 
-_PARTS = ("spend", "slots", "waiting", "advice", "retention")
+_PARTS = ("spend", "slots", "waiting", "placing", "advice", "retention")
 """Attributes that can write themselves down."""
 
 
@@ -45,6 +46,7 @@ class Moves:
         self.spend = Spend(rules.budget, rules.gpu)
         self.slots = Slots()
         self.waiting = Waiting()
+        self.placing = Placing(self.slots, rules.shares)
         self.retention = Retention(rules.keep)
         self.live: dict[TrialId, LiveTrial] = {}
         self.ended = dict.fromkeys((Status.COMPLETED, Status.STOPPED, Status.FAILED), 0)
@@ -54,11 +56,13 @@ class Moves:
         """Go by other limits from now on."""
         self.spend.adopt(rules.budget, rules.gpu)
         self.retention.keep = rules.keep
+        self.placing.shares = rules.shares
 
     def reopen(self, at: float) -> None:
         """A new driver, at the sweep's age `at`: all processes of the last one are gone."""
         self.slots.reset(at)
         self.waiting.reopen()
+        self.placing.reset()
         for trial in self.live.values():
             trial.slot = None
             if trial.status is Status.RUNNING:
@@ -82,12 +86,42 @@ class Moves:
         """Put a decision on `trial` on record."""
         self.turn.verdicts.append(verdict(self._goal, trial, verb, why, step, to_step))
 
-    def start(self, trial: LiveTrial, why: Reason) -> None:
-        """Onto a free slot, from its newest checkpoint."""
+    def place(self, trial: LiveTrial, why: Reason, claimants: int | None = None) -> None:
+        """Onto a free slot of its size, if there is one; else it waits.
+
+        Args:
+            trial: is pending.
+            why: it goes on.
+            claimants: as of `Placing.size`.
+        """
         if not trial.run_to:
             trial.run_to = self.advice.grant(trial.id, trial.config)
+        size = self.placing.size(trial.run_to, claimants if trial.attempt else None)
+        if slot := self.placing.find(size):
+            self._start(trial, why, slot)
+        else:
+            self.placing.wait(trial.id, why, size, self.spend.at)
+            self._reshape()
+
+    def serve(self) -> None:
+        """Start those who waited for a slot like one that is free; get one ready for the others."""
+        for trial, why, slot in self.placing.served():
+            self._start(self.live[trial], why, slot)
+        self._reshape()
+
+    def _reshape(self) -> None:
+        self.turn.actions.extend(self.placing.plan(self.spend.at, self._left))
+
+    def _left(self, trial: TrialId) -> int:
+        """How many steps a trial on a slot may still run before it asks."""
+        live = self.live[trial]
+        return live.run_to - live.told if live.status is Status.RUNNING else 0
+
+    def _start(self, trial: LiveTrial, why: Reason, slot: str) -> None:
+        """On a slot that is free, from its newest checkpoint."""
         seed = Stream(self._seed, trial.id, "train").integer(0, 1 << 31)
-        start = trial.begin(self.slots.take(trial.id), seed, why)
+        self.slots.take(trial.id, slot)
+        start = trial.begin(slot, seed, why)
         trial.move(Status.RUNNING, self.spend.at)
         verb = "start" if trial.attempt == 1 else "resume"
         self.record(trial, verb, why, trial.step, trial.run_to)
@@ -99,9 +133,13 @@ class Moves:
             return
         slot, why = trial.slot or "", decision.reason
         if isinstance(decision, decisions.RunTo):
+            larger = self.placing.size(decision.step) > self.placing.size(trial.run_to)
             trial.run_to = decision.step
             self.record(trial, "run_to", why, step, decision.step)
-            if trial.status is Status.RUNNING:  # else it is on its way out, and owed the rest
+            if larger and trial.status is Status.RUNNING:
+                self.pause(trial, Reason("larger share"), step)
+                trial.owed = True
+            elif trial.status is Status.RUNNING:  # else it is on its way out, and owed the rest
                 self.do(actions.RunTo(trial.id, trial.attempt, slot, decision.step, why))
         elif isinstance(decision, decisions.Pause):
             self.pause(trial, why, step)
@@ -185,7 +223,8 @@ class Moves:
     def load(self, state: dict[str, Any]) -> None:
         """Take back what `state` gave."""
         for name in _PARTS:
-            getattr(self, name).load(state[name])
+            if name in state:  # snapshots of 0.1 have not all of them
+                getattr(self, name).load(state[name])
         self.live.clear()
         for name, data in state["live"].items():
             self.live[name] = LiveTrial.from_json(name, data)

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from raysweep.cluster.recorded import ROW, Recording
-from raysweep.cluster.simulated import Machine
 from raysweep.orchestrator.earlier import read_earlier
 from raysweep.orchestrator.proposer import Proposer
 from raysweep.orchestrator.rebuild import NO_OBJECTS, Objects, new_state
 from raysweep.orchestrator.simulate import (
     Simulated,
-    check_machine,
     check_unit_is_simulated,
+    machine_for,
     run_simulated,
 )
 from raysweep.orchestrator.spec import SweepSpec
@@ -62,8 +61,8 @@ def play(
     Raises:
         SpecError: as `simulate`.
     """
-    machine = Machine(workers=workers, step_sigma=step_sigma, setup_s=setup_s, batch_s=0.0)
-    check_machine(machine)
+    machine = machine_for(spec, workers, step_sigma=step_sigma, setup_s=setup_s)
+    machine = machine._replace(batch_s=0.0)
     check_unit_is_simulated(spec)
     state, propose = prepared(spec, recording, in_order=in_order)
     curves = recording.curves

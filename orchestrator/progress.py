@@ -51,12 +51,13 @@ class Spent(NamedTuple):
 
 
 class Tracked:
-    """What the fold knows of a trial that has not ended."""
+    """What the fold knows of a trial that has not ended; `gpu` is what it holds on its slot."""
 
-    __slots__ = ("attempt", "config", "status")
+    __slots__ = ("attempt", "config", "gpu", "status")
 
     def __init__(self, config: dict[str, Any], status: Status, attempt: int) -> None:
         self.config, self.status, self.attempt = config, status, attempt
+        self.gpu = 0.0
 
 
 class Progress:
@@ -73,7 +74,8 @@ class Progress:
             beyond its checkpoint stays here, though it is no longer live in the tables.
         rungs: what became of the trials at each rung.
         failures: failed attempts by error class; `errors` holds the newest.
-        slots, busy: how many slots there are, and how many are held by a trial.
+        busy: how many slots are held by a trial.
+        gpu_s: GPU-seconds spent: a trial's fraction for as long as it holds a slot.
         running: whether a driver is at work.
         closed: why the sweep came to rest, once it has.
     """
@@ -86,7 +88,7 @@ class Progress:
         self.rungs = Rungs()
         self.failures: Counter[str] = Counter()
         self.errors: deque[Failure] = deque(maxlen=_LAST_ERRORS)
-        self.slots = self.busy = 0
+        self.busy = 0
         self.running = False
         self.closed: events.Closed | None = None
         self.live: dict[TrialId, Tracked] = {}
@@ -94,7 +96,8 @@ class Progress:
         self._metric = rules.goal.metric
         self._sign = -1.0 if rules.goal.mode == "max" else 1.0
         self._best_score = math.inf
-        self._opened_at = self._busy_s = self._gpu_s_before = 0.0
+        self._sizes: dict[str, int] = {}  # of each slot
+        self._opened_at = self._held = self.gpu_s = 0.0
         self._counted = [0] * (_WINDOW_S + 1)  # reports by second, the last six of them
         self._seconds = [-1] * (_WINDOW_S + 1)
         self._handlers: dict[type, Callable[[Any, Sequence[Verdict]], None]] = {
@@ -103,6 +106,7 @@ class Progress:
             events.SlotDown: self._slot_down,
             events.Suggested: self._suggested,
             events.SuggestFailed: self._suggest_failed,
+            events.Started: self._started,
             events.Reported: self._reported,
             events.Paused: self._paused,
             events.Ended: self._ended,
@@ -114,7 +118,7 @@ class Progress:
         """Take in one event with the verdicts that were taken on it."""
         at = event.at
         if at > self.at:
-            self._busy_s += (at - self.at) * self.busy
+            self.gpu_s += (at - self.at) * self._held
             self.at = at
         handler = self._handlers.get(type(event))
         if handler is not None:
@@ -124,7 +128,7 @@ class Progress:
 
     def begin(self, at: float, steps: int, gpu_s: float, best: Leader | None) -> None:
         """Go on from what earlier drivers have done and spent."""
-        self.at, self.steps, self._gpu_s_before = at, steps, gpu_s
+        self.at, self.steps, self.gpu_s = at, steps, gpu_s
         if best is not None:
             self.best, self._best_score = best, self._sign * best.value
 
@@ -132,19 +136,20 @@ class Progress:
         """One more trial, which earlier drivers may have run already."""
         self.issued += 1
         self.trials[trial.status] += 1
-        self.busy += trial.status in _ON_A_SLOT
+        if trial.status in _ON_A_SLOT:
+            self._hold(trial, 1, self._gpu)
         if not trial.status.terminal:
             self.live[name] = trial
 
     @property
-    def gpu_s(self) -> float:
-        """GPU-seconds spent: a trial's fraction for as long as it holds a slot."""
-        return self._gpu_s_before + self._busy_s * self._gpu
+    def slots(self) -> int:
+        """How many slots there are."""
+        return len(self._sizes)
 
     @property
     def gpus(self) -> tuple[float, float]:
         """GPUs held by trials, and GPUs that all slots together could hold."""
-        return self.busy * self._gpu, self.slots * self._gpu
+        return round(self._held, 6), round(sum(self._sizes.values()) * self._gpu, 6)
 
     def reports_per_s(self, age_s: float) -> float:
         """Reports per second over the last five seconds before the sweep's age `age_s`."""
@@ -181,14 +186,14 @@ class Progress:
     # -- events ---------------------------------------------------------------------------------
 
     def _opened(self, event: events.Opened, verdicts: Sequence[Verdict]) -> None:
-        self.slots, self.closed, self._opened_at = 0, None, event.at
+        self._sizes, self.closed, self._opened_at = {}, None, event.at
         self.running = True
 
     def _slot_up(self, event: events.SlotUp, verdicts: Sequence[Verdict]) -> None:
-        self.slots += 1
+        self._sizes[event.slot] = event.size
 
     def _slot_down(self, event: events.SlotDown, verdicts: Sequence[Verdict]) -> None:
-        self.slots -= 1
+        self._sizes.pop(event.slot, None)
 
     def _suggested(self, event: events.Suggested, verdicts: Sequence[Verdict]) -> None:
         self.add(event.trial, Tracked(event.config, Status.PENDING, 0))
@@ -196,6 +201,12 @@ class Progress:
     def _suggest_failed(self, event: events.SuggestFailed, verdicts: Sequence[Verdict]) -> None:
         self.issued += 1
         self._note(Failure(event.trial, 0, "suggestion", event.message))
+
+    def _started(self, event: events.Started, verdicts: Sequence[Verdict]) -> None:
+        """Until now it was taken for granted that it holds as little as any."""
+        trial = self._current(event)
+        if trial is not None and event.gpu is not None:
+            self._hold(trial, 0, event.gpu)
 
     def _reported(self, event: events.Reported, verdicts: Sequence[Verdict]) -> None:
         trial = self._current(event)
@@ -264,10 +275,18 @@ class Progress:
     def _move(self, name: TrialId, trial: Tracked, status: Status) -> None:
         self.trials[trial.status] -= 1
         self.trials[status] += 1
-        self.busy += (status in _ON_A_SLOT) - (trial.status in _ON_A_SLOT)
+        now = status in _ON_A_SLOT
+        if now != (trial.status in _ON_A_SLOT):
+            self._hold(trial, 1 if now else -1, self._gpu if now else 0.0)
         trial.status = status
         if status.terminal:
             del self.live[name]
+
+    def _hold(self, trial: Tracked, slots: int, gpu: float) -> None:
+        """It holds so many slots more, and from now on `gpu`."""
+        self.busy += slots
+        self._held += gpu - trial.gpu
+        trial.gpu = gpu
 
     def _note(self, failure: Failure) -> None:
         self.failures[failure.error] += 1

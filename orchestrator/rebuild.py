@@ -47,6 +47,7 @@ def rules_of(spec: SweepSpec) -> Rules:
         budget=Budget(**spec.budget.model_dump()),
         retries=spec.retries.model_dump(),
         gpu=spec.resources.gpu,
+        shares=spec.resources.shares(),
         seed=spec.seed,
         keep=Keep(spec.checkpoint.keep, spec.checkpoint.keep_stopped),
         max_failed_share=spec.max_failed_share,

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from raysweep.orchestrator.budget import Budget
 from raysweep.orchestrator.retries import DEFAULT_RETRIES
+from raysweep.orchestrator.shares import Shares
 from raysweep.trials.goal import Goal
 
 
@@ -21,7 +22,7 @@ class Keep(NamedTuple):
 class Rules(NamedTuple):
     """Goal, limits and patience of a sweep.
 
-    `gpu` is the fraction that a trial holds; `stalled_s` how long the sweep waits for a first
+    `gpu` is the fraction that a trial holds, or that the smallest slot has where `shares` grow; `stalled_s` how long the sweep waits for a first
     slot; `drain_s` how long running trials get to write a checkpoint when it comes to rest.
     """
 
@@ -29,6 +30,7 @@ class Rules(NamedTuple):
     budget: Budget = Budget()
     retries: Mapping[str, int] = DEFAULT_RETRIES
     gpu: float = 0.0
+    shares: Shares = Shares()
     seed: int = 0
     keep: Keep = Keep()
     max_failed_share: float = 0.5

@@ -12,6 +12,7 @@ from raysweep.orchestrator.earlier import read_earlier
 from raysweep.orchestrator.loop import FOREVER_S, Journal, Loop, NoJournal
 from raysweep.orchestrator.proposer import Proposer
 from raysweep.orchestrator.rebuild import new_state
+from raysweep.orchestrator.shares import parts
 from raysweep.orchestrator.spec import SweepSpec
 from raysweep.orchestrator.state import SweepState
 from raysweep.orchestrator.sweep import Observer
@@ -32,7 +33,7 @@ _LONGEST = 50_000
 class Simulated(NamedTuple):
     """How a simulated sweep went.
 
-    `trials` counts by status; `busy_s` is slot time in use, `occupancy` its share of all slot
+    `trials` counts by status; `busy_s` is slot time in use, in smallest slots, `occupancy` its share of all slot
     time until the sweep closed; `rungs` how many trials came to each step at which the scheduler
     decided; `best` the best report, and `best_at_s` when it came.
     """
@@ -60,7 +61,7 @@ class _Watch:
 
     def __call__(self, event: Event, verdicts: Sequence[Verdict]) -> None:
         self.busy_s += (event.at - self._at) * self._busy
-        self._at, self._busy = event.at, self._state.slots.busy
+        self._at, self._busy = event.at, self._state.slots.busy_units
         if isinstance(event, Reported):
             for report in event.reports(self._state.rules.goal):
                 if report.score < (self.best.score if self.best else WORST):
@@ -78,6 +79,7 @@ def simulate(
     step_s: float = 1.0,
     step_sigma: float = 0.3,
     setup_s: float = 0.0,
+    start_s: float = 0.0,
     observe: Observer = lambda event, verdicts: None,
     journal: Journal | None = None,
 ) -> Simulated:
@@ -88,6 +90,7 @@ def simulate(
         workers: slots.
         step_s, step_sigma: median and log-sd of a step's lognormal duration.
         setup_s: seconds from a trial's start to its first step.
+        start_s: seconds until a slot is there, at first and whenever others make room for it.
         observe: is shown every event.
         journal: where to record it; None: nowhere.
 
@@ -98,10 +101,8 @@ def simulate(
     check_unit_is_simulated(spec)
     limit = spec.scheduler.get("max_t")
     ends_at = UNBOUNDED if limit and limit <= _LONGEST else _DEFAULT_LENGTH
-    machine = Machine(
-        workers=workers, step_s=step_s, step_sigma=step_sigma, setup_s=setup_s, ends_at=ends_at
-    )
-    check_machine(machine)
+    machine = machine_for(spec, workers, step_s=step_s, step_sigma=step_sigma, setup_s=setup_s)
+    machine = machine._replace(ends_at=ends_at, slot_start_s=start_s)
     state = new_state(spec, earlier=read_earlier(spec))
     propose = Proposer(state.advice.searcher, spec.parsed_space.check, spec.seed)
     curves = SyntheticCurves(spec.parsed_space, spec.goal, spec.seed)
@@ -127,17 +128,40 @@ def check_unit_is_simulated(spec: SweepSpec) -> None:
         )
 
 
-def check_machine(machine: Machine) -> None:
-    """Refuse a simulated cluster that there cannot be.
+def machine_for(
+    spec: SweepSpec,
+    workers: int,
+    *,
+    step_s: float = 1.0,
+    step_sigma: float = 0.0,
+    setup_s: float = 0.0,
+) -> Machine:
+    """A simulated cluster of `workers` smallest slots that share devices as `spec` says.
+
+    Args:
+        spec: without GPUs, all slots are on one node, whose cores they share.
+        workers: slots.
+        step_s, step_sigma, setup_s: as of the machine.
 
     Raises:
         SpecError: it has no workers, or a time or spread below 0.
     """
+    gpu = spec.resources.gpu
+    shared = parts(gpu) if 0 < gpu < 1 else 1 if gpu else workers
+    machine = Machine(
+        workers=workers,
+        slots_per_device=max(shared or 1, 1),
+        gpu=gpu,
+        step_s=step_s,
+        step_sigma=step_sigma,
+        setup_s=setup_s,
+    )
     if machine.workers < 1:
         raise SpecError(f"workers is {machine.workers}; it must be 1 or more")
     for name in ("step_s", "step_sigma", "setup_s"):
         if (value := getattr(machine, name)) < 0:
             raise SpecError(f"{name} is {value:g}; it must be 0 or more")
+    return machine
 
 
 def run_simulated(

@@ -1,10 +1,30 @@
-"""Which slots there are and who holds them."""
+"""Which slots there are, where and how large they are, and who holds them."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 from raysweep.trials.trial import TrialId
+
+Device = tuple[str, str]
+"""Node and device; slots of one device can be joined."""
+
+
+class Place(NamedTuple):
+    """Where a slot is, how many of the sweep's smallest slots it is as large as, and on which kind of
+    hardware; "" if that was never told."""
+
+    node: str = ""
+    device: str = ""
+    size: int = 1
+    kind: str = ""
+
+    @property
+    def on(self) -> Device:
+        """The device that it shares with others."""
+        return self.node, self.device
 
 
 class Slots:
@@ -16,9 +36,11 @@ class Slots:
     def reset(self, at: float) -> None:
         """There are no slots any more, since the sweep's age `at`."""
         self._holder: dict[str, TrialId | None] = {}
-        self._kind: dict[str, str] = {}  # of hardware, by slot
+        self._place: dict[str, Place] = {}
         self._free: list[str] = []
-        self.busy = 0
+        self.busy = self.busy_units = 0
+        self.reshaping: Counter[Device] = Counter()
+        """Units of each device whose slots are being joined or parted."""
         self.finishing: dict[TrialId, str] = {}
         """Trials that have given up their slot but may still write a last checkpoint on it."""
         self.none_since: float | None = at
@@ -37,11 +59,30 @@ class Slots:
         """How many slots wait for a trial."""
         return len(self._free)
 
-    def up(self, slot: str, kind: str = "") -> None:
-        """A new slot, free, on that kind of hardware."""
-        self._holder[slot] = None
-        self._kind[slot] = kind
+    def open(self) -> Iterator[tuple[str, Place]]:
+        """The free slots, the one that was freed last first: its process is the warmest."""
+        return ((slot, self._place[slot]) for slot in reversed(self._free))
+
+    def held(self) -> Iterator[tuple[TrialId, Place]]:
+        """Who runs where."""
+        return (
+            (trial, self._place[slot]) for slot, trial in self._holder.items() if trial is not None
+        )
+
+    def units(self) -> Counter[Device]:
+        """Smallest slots by device, all that are there or are being made."""
+        units = self.reshaping.copy()
+        for place in self._place.values():
+            units[place.on] += place.size
+        return units
+
+    def up(self, slot: str, place: Place = Place()) -> None:  # noqa: B008 - immutable
+        """A new slot, free."""
+        self._holder[slot], self._place[slot] = None, place
         self._free.append(slot)
+        if self.reshaping:
+            self.reshaping[place.on] -= place.size
+            self.reshaping = +self.reshaping
         self.none_since = None
 
     def down(self, slot: str, at: float) -> TrialId | None:
@@ -50,35 +91,45 @@ class Slots:
         if slot in self._free:
             self._free.remove(slot)
         holder = self._holder.pop(slot, None)
-        self._kind.pop(slot, None)
-        self.busy -= holder is not None
+        place = self._place.pop(slot, None)
+        if holder is not None and place is not None:
+            self._leave(place)
         if not self._holder and self.none_since is None:
             self.none_since = at
         return holder
 
     def kind(self, slot: str | None) -> str:
         """What kind of hardware the slot is on; "" if that was never told."""
-        return self._kind.get(slot or "", "")
+        place = self._place.get(slot or "")
+        return place.kind if place else ""
 
-    def take(self, trial: TrialId) -> str:
-        """Give `trial` the slot that was freed last: its process is the warmest."""
-        slot = self._free.pop()
+    def take(self, trial: TrialId, slot: str) -> None:
+        """Give `trial` the free `slot`."""
+        if self._free[-1] == slot:
+            self._free.pop()
+        else:
+            self._free.remove(slot)
         self._holder[slot] = trial
         self.busy += 1
-        return slot
+        self.busy_units += self._place[slot].size
 
     def release(self, slot: str, *, usable: bool = True) -> None:
         """Its trial has left; `usable` is False if its process died with the trial."""
         self._holder[slot] = None
-        self.busy -= 1
+        self._leave(self._place[slot])
         if usable:
             self._free.append(slot)
 
+    def _leave(self, place: Place) -> None:
+        self.busy -= 1
+        self.busy_units -= place.size
+
     def state(self) -> dict[str, Any]:
-        """Holders and the order of the free ones, as plain data."""
+        """Holders, places and the order of the free ones, as plain data."""
         return {
             "holder": self._holder,
-            "kind": self._kind,
+            "place": self._place,
+            "reshaping": [[*on, units] for on, units in self.reshaping.items()],
             "free": self._free,
             "busy": self.busy,
             "finishing": self.finishing,
@@ -88,6 +139,10 @@ class Slots:
     def load(self, state: dict[str, Any]) -> None:
         """Take back what `state` gave."""
         self._holder, self._free = dict(state["holder"]), list(state["free"])
-        self._kind = dict(state.get("kind", {}))  # snapshots of 0.1 have none
+        places = state.get("place", {})  # a snapshot of 0.1 has none
+        self._place = {slot: Place(*places.get(slot, ())) for slot in self._holder}
+        reshaping = state.get("reshaping", [])
+        self.reshaping = Counter({(node, device): units for node, device, units in reshaping})
         self.busy, self.finishing = state["busy"], dict(state["finishing"])
+        self.busy_units = sum(place.size for _, place in self.held())
         self.none_since = state["none_since"]

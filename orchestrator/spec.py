@@ -206,7 +206,7 @@ class SweepSpec(Part):
 
     def _contradictions(self) -> Iterator[str]:
         from raysweep.schedulers.catalog import check_goal
-        from raysweep.schedulers.units import check_unit
+        from raysweep.schedulers.units import MEASURED, STEPS, check_unit, unit_of
         from raysweep.searchers.catalog import SEARCHERS, build_searcher
         from raysweep.searchers.setting import Setting
 
@@ -240,6 +240,23 @@ class SweepSpec(Part):
                 "another limit"
             )
         asked = self.resources
+        larger = max((size for _, size in asked.shares().sizes), default=1)
+        if larger > 1 and self.scheduler["name"] == "fifo":
+            yield (
+                "resources: under fifo a trial runs to its end in one go, so no share ever grows; "
+                "give what it should hold from the start, or take a scheduler with rungs (asha)"
+            )
+        unit = unit_of(self.scheduler)
+        if not asked.shares().fixed and unit in MEASURED and unit != STEPS:
+            yield (
+                f"resources: scheduler.unit is {unit}, and what a step costs hangs on the share, of "
+                f"which that knows nothing; count steps, or let shares be"
+            )
+        if larger > (self.cluster.max_slots or larger):
+            yield (
+                f"cluster: max_slots is {self.cluster.max_slots}, and the largest share takes the "
+                f"room of {larger} slots; allow {larger} or more"
+            )
         if not (
             asked.cpu or asked.gpu or asked.memory_gb or asked.custom or self.cluster.max_slots
         ):

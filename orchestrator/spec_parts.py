@@ -9,6 +9,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from raysweep.orchestrator.shares import Shares, read_shares
 from raysweep.trials.errors import SpecError
 
 _T = TypeVar("_T")
@@ -65,11 +66,27 @@ class Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
+def _steps(value: Any) -> Any:
+    """Pairs of a step and an amount, `[[9, 0.5], [27, 1]]`, or a mapping from Python."""
+    pairs = value.items() if isinstance(value, dict) else value
+    try:
+        return tuple(sorted((int(step), float(amount)) for step, amount in pairs))
+    except (TypeError, ValueError):
+        raise problem(
+            f"got {value!r}; write pairs of a step and an amount, e.g. [[9, 0.5], [27, 1]]"
+        ) from None
+
+
+Amounts = Annotated[tuple[tuple[int, float], ...], BeforeValidator(_steps)]
+
+
 class ResourcesSpec(Part):
     """What one trial holds while it runs.
 
     `gpu` is a fraction of one GPU up to 1, above that a whole number of them; `custom` are Ray
-    resources by name.
+    resources by name. `gpu_from` (without GPUs, `cpu_from`) gives trials that may run beyond a step
+    more, `elastic` those that are left when no new ones come; `patience_s` is how long a trial
+    waits for that.
     """
 
     cpu: float = Field(default=1.0, ge=0, allow_inf_nan=False)
@@ -77,6 +94,12 @@ class ResourcesSpec(Part):
     memory_gb: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     accelerator_type: str | None = None
     custom: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = {}
+    gpu_from: Amounts = ()
+    cpu_from: Amounts = ()
+    elastic: bool = False
+    patience_s: Annotated[float, BeforeValidator(seconds), Field(ge=0, allow_inf_nan=False)] = (
+        Field(default=60.0, validation_alias=AliasChoices("patience", "patience_s"))
+    )
 
     @model_validator(mode="after")
     def _check(self) -> ResourcesSpec:
@@ -88,7 +111,22 @@ class ResourcesSpec(Part):
         for name in self.custom:
             if name.lower() in {"cpu", "gpu", "memory", "object_store_memory"}:
                 raise problem(f"custom names {name!r}; write it as `{name.lower()}`, not in custom")
+        told(self.shares)
         return self
+
+    def shares(self) -> Shares:
+        """How large the slots of which trials are.
+
+        Raises:
+            SpecError: slots of these amounts cannot be joined to each other.
+        """
+        sizes = read_shares(self.gpu, self.cpu, self.gpu_from, self.cpu_from)
+        return Shares(sizes, self.elastic, self.patience_s)
+
+    def smallest(self) -> dict[str, Any]:
+        """What the smallest slot holds, as the arguments of `cluster.resources.Resources`."""
+        growing = {"gpu_from", "cpu_from", "elastic", "patience_s"}
+        return self.model_dump(exclude=growing)
 
 
 class BudgetSpec(Part):

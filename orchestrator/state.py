@@ -16,6 +16,7 @@ from raysweep.orchestrator.live_trial import LiveTrial
 from raysweep.orchestrator.moves import Moves
 from raysweep.orchestrator.retries import forgive, retry_delay_s
 from raysweep.orchestrator.rules import Draining, Rules
+from raysweep.orchestrator.slots import Place
 from raysweep.orchestrator.suspicion import Suspicion
 from raysweep.orchestrator.turn import Turn
 from raysweep.schedulers.base import Scheduler
@@ -43,6 +44,7 @@ class SweepState:
         moves = self._moves = Moves(rules, self.advice)
         self.live, self.ended = moves.live, moves.ended
         self.spend, self.slots, self.waiting = moves.spend, moves.slots, moves.waiting
+        self._placing = moves.placing
         self.draining: Draining | None = None
         self.closed = False
         self.changes: dict[str, Any] = {}
@@ -73,7 +75,7 @@ class SweepState:
         nothing.
         """
         turn = self._moves.turn = Turn([], [])
-        self.spend.pass_time(event.at, self.slots.busy)
+        self.spend.pass_time(event.at, self.slots.busy_units)
         if handler := self._handlers.get(type(event)):  # else it only passes time, or closes
             handler(event)
         self.closed |= isinstance(event, events.Closed)
@@ -81,6 +83,7 @@ class SweepState:
             if self.draining is None and (over := self.spend.exhausted()):
                 self._drain(over, 0)
             self.waiting.wake(event.at)
+            self._placing.tire(event.at)
             if self.draining is None and self.slots.free:
                 self._fill()
             if self.draining or self.slots.idle:
@@ -96,7 +99,8 @@ class SweepState:
         """The sweep's age at which a `Ticked` is due even if nothing else happens."""
         if self.draining:
             return self.draining.deadline
-        deadline = min(self.spend.deadline(self.slots.busy), self.waiting.due)
+        spent = self.spend.deadline(self.slots.busy_units)
+        deadline = min(spent, self.waiting.due, self._placing.due)
         if self.slots.none_since is not None:
             deadline = min(deadline, self.slots.none_since + self.rules.stalled_s)
         return deadline
@@ -127,7 +131,8 @@ class SweepState:
         self._moves.reopen(event.at)
 
     def _slot_up(self, event: events.SlotUp) -> None:
-        self.slots.up(event.slot, event.kind)
+        place = Place(event.node, event.device, event.size, event.kind)
+        self.slots.up(event.slot, place)
 
     def _slot_down(self, event: events.SlotDown) -> None:
         holder = self.slots.down(event.slot, event.at)
@@ -239,12 +244,30 @@ class SweepState:
 
     def _fill(self) -> None:
         """Give free slots to: retries, then promotions, then new trials; ask for more of these."""
-        while work := self._next_work():
-            self._moves.start(*work)
-        wanted = self.slots.free - self.waiting.under_way
+        self._moves.serve()
+        while batch := self._batch():
+            claimants = self._claimants(len(batch))
+            for work in batch:
+                self._moves.place(*work, claimants)
+        wanted = self._placing.room - self.waiting.under_way
         while wanted > 0 and (trial := self.waiting.ask(new=self._may_suggest())):
             wanted -= 1
             self._moves.do(actions.Suggest(trial))
+
+    def _batch(self) -> list[tuple[LiveTrial, Reason]]:
+        """Whom to place next: one trial, or at once all those who are to share out the room."""
+        room, batch = self._placing.room, list[tuple[LiveTrial, Reason]]()
+        most = room if self._placing.shares.elastic else min(room, 1)
+        while len(batch) < most and (work := self._next_work()):
+            batch.append(work)
+        return batch
+
+    def _claimants(self, placed_now: int) -> int | None:
+        """How many trials share out the room; None while new ones may come."""
+        waiting = self.waiting
+        if not self._placing.shares.elastic or self._may_suggest() or waiting.new:
+            return None
+        return self.slots.busy + len(self._placing) + waiting.resuming + placed_now
 
     def _may_suggest(self) -> bool:
         return not self._exhausted and self.waiting.issued < (self.rules.budget.trials or math.inf)
@@ -252,11 +275,10 @@ class SweepState:
     def _more(self) -> bool:
         """Whether trials may still come to run that do not now, paused ones apart."""
         alone = self.waiting.deferred and self.slots.idle  # nobody to learn from
-        return bool(self.waiting) or (self._may_suggest() and not alone)
+        waiting = bool(self.waiting or self._placing)
+        return waiting or (self._may_suggest() and not alone)
 
     def _next_work(self) -> tuple[LiveTrial, Reason] | None:
-        if not self.slots.free:
-            return None
         if ready := self.waiting.pop_ready():
             return self.live[ready[0]], ready[1]
         more = self._more()

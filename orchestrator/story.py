@@ -44,10 +44,14 @@ def tell(results: Results, name: str) -> Story:
     """
     trial = _row(results, trial_id(int(name)) if name.isdecimal() and len(name) < 10 else name)
     found = [(trial["created_at"], _FAILURE, _suggested(results, trial))]
+    held = {}
     for row in _rows(results, "attempts", trial["trial_id"]):
         found.extend(_ending(results, row))
+        held[row["attempt"]] = {"gpu": row.get("gpu"), "cpu": row.get("cpu")}
     metric = _judged(results)
     for row in _rows(results, "decisions", trial["trial_id"]):
+        if row["verb"] in ("start", "resume"):
+            row |= held.get(row["attempt"], {})
         text = _TELLERS.get(row["verb"], _other)(row, metric)
         if row["model"]:
             text = printable(f"{text} ({row['model']})")
@@ -165,8 +169,15 @@ def _limit(row: Mapping[str, Any]) -> str:
     return "to its end" if to_step is None or to_step >= UNBOUNDED else f"to step {to_step:,}"
 
 
+def _on(row: Mapping[str, Any]) -> str:
+    """What an attempt holds, if that is on record and worth a word."""
+    if row.get("gpu"):
+        return f" on {row['gpu']:g} GPU"
+    return f" on {row['cpu']:g} cores" if (row.get("cpu") or 0) > 1 else ""
+
+
 def _start(row: Mapping[str, Any], metric: str) -> str:
-    return f"attempt {row['attempt']} starts; it may run {_limit(row)}"
+    return f"attempt {row['attempt']} starts{_on(row)}; it may run {_limit(row)}"
 
 
 def _resume(row: Mapping[str, Any], metric: str) -> str:
@@ -175,7 +186,8 @@ def _resume(row: Mapping[str, Any], metric: str) -> str:
     if row["rule"] == RULE:
         why = f"audited: {standing}, and nobody will promote it"
     return (
-        f"{why}; attempt {row['attempt']} starts at step {row['step']:,} and may run {_limit(row)}"
+        f"{why}; attempt {row['attempt']} starts at step {row['step']:,}{_on(row)} and may run "
+        f"{_limit(row)}"
     )
 
 

@@ -178,8 +178,11 @@ class Sweep:
     def _resources(self) -> Resources:
         from raysweep.cluster.nodes import living_nodes
 
-        resources = Resources(**self.spec.resources.model_dump()).validated()
-        resources.check_possible(list(living_nodes().values()))
+        asked, nodes = self.spec.resources, list(living_nodes().values())
+        resources = Resources(**asked.smallest()).validated()
+        resources.check_possible(nodes)
+        for _, size in asked.shares().sizes[-1:]:
+            resources.times(size).check_possible(nodes)
         return resources
 
     @contextmanager

@@ -38,6 +38,16 @@ class Waiting:
         return len(self._asked)
 
     @property
+    def new(self) -> bool:
+        """Whether some that never ran will come."""
+        return bool(self.fresh or self._asked or self._unanswered)
+
+    @property
+    def resuming(self) -> int:
+        """How many trials that have run before want a slot."""
+        return len(self._ready) + len(self._delayed)
+
+    @property
     def due(self) -> float:
         """The sweep's age at which the next delayed trial may go on."""
         return self._delayed[0][0] if self._delayed else math.inf

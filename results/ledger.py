@@ -47,7 +47,10 @@ _ATTEMPT_NUMBERS: Final = {
     "ended_at": "d",
     "setup_s": "d",
     "reports": "q",
+    "gpu": "d",
+    "cpu": "d",
 }
+_NEW_NUMBERS: Final = frozenset({"gpu", "cpu"})  # tables of 0.1 have them not
 TRIAL_COLUMNS: Final = frozenset(
     {"trial_id", "status", "checkpoint", "error_class", "error", "stop_rule", "config_json", "why"}
 ) | set(_TRIAL_NUMBERS)
@@ -60,6 +63,7 @@ class Attempts:
         self.trial, self.attempt = array("q"), array("q")
         self.start_step, self.end_step, self.reports = array("q"), array("q"), array("q")
         self.started_at, self.ended_at, self.setup_s = array("d"), array("d"), array("d")
+        self.gpu, self.cpu = array("d"), array("d")
         self.end = bytearray()
         self.slot: list[str | None] = []
         self.node: list[str | None] = []
@@ -76,8 +80,8 @@ class Attempts:
         self.end_step.append(step)
         self.reports.append(0)
         self.started_at.append(at)
-        self.ended_at.append(_NAN)
-        self.setup_s.append(_NAN)
+        for unknown in (self.ended_at, self.setup_s, self.gpu, self.cpu):
+            unknown.append(_NAN)
         self.end.append(0)
         self.slot.append(None)
         self.node.append(None)
@@ -106,6 +110,8 @@ class Attempts:
                 "message": messages,
                 "setup_s": nullable(self.setup_s),
                 "reports": _numbers(self.reports),
+                "gpu": nullable(self.gpu),
+                "cpu": nullable(self.cpu),
             }
         )
 
@@ -115,7 +121,9 @@ class Attempts:
         self = cls()
         self.trial = array("q", [index[name] for name in table["trial_id"].to_pylist()])
         for name, code in _ATTEMPT_NUMBERS.items():
-            if name != "trial":
+            if name in _NEW_NUMBERS and name not in table.column_names:
+                setattr(self, name, array(code, [_NAN]) * table.num_rows)
+            elif name != "trial":
                 setattr(self, name, _array(table[name], code))
         self.end = bytearray(END[word] for word in table["end"].to_pylist())
         self.slot, self.node = _interned(table["slot"]), _interned(table["node"])

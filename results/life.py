@@ -7,6 +7,7 @@ were legal.
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -103,6 +104,8 @@ class Life:
             self.best.supersede(trial, event.step)
         self.attempts.slot[row], self.attempts.node[row] = event.slot, event.node
         self.attempts.setup_s[row] = event.setup_s
+        self.attempts.gpu[row] = math.nan if event.gpu is None else event.gpu
+        self.attempts.cpu[row] = math.nan if event.cpu is None else event.cpu
 
     def _checkpointed(self, event: Checkpointed | Finished, verdicts: Sequence[Verdict]) -> None:
         trial = self.trials.index.get(event.trial, -1)

@@ -36,6 +36,7 @@ def status(
         "trials": {
             status.value: counts[status.value] for status in STATUSES if counts[status.value]
         },
+        "held": _held(fold),
         **fold.tally(),
         "budget": _budget(manifest, fold),
         "elapsed_s": fold.at,
@@ -43,6 +44,16 @@ def status(
         "lsn": fold.lsn,
         "best": best,
     }
+
+
+def _held(fold: Fold) -> list[dict[str, Any]]:
+    """What the attempts that run now hold, largest first, and how many hold just that."""
+    gpu, cpu = fold.attempts.gpu, fold.attempts.cpu
+    running = [row for row in fold.trials.open_row if row >= 0]
+    known = [row for row in running if gpu[row] == gpu[row]]  # else its set-up is not over
+    counts = Counter((gpu[row], cpu[row] if cpu[row] == cpu[row] else 0.0) for row in known)
+    largest_first = sorted(counts.items(), reverse=True)
+    return [{"gpu": held[0], "cpu": held[1], "attempts": n} for held, n in largest_first]
 
 
 def _state(path: Path, fold: Fold) -> str:
@@ -57,13 +68,13 @@ def _budget(manifest: Mapping[str, Any], fold: Fold) -> dict[str, dict[str, Any]
     """For each limit in the spec: the limit as given and what has been used."""
     spec = manifest.get("spec") or {}
     limits = budget_limits(manifest, fold.opened.changes if fold.opened else {})
-    gpu = (spec.get("resources") or {}).get("gpu") or 0.0
+    gpu = float((spec.get("resources") or {}).get("gpu") or 0.0)
     used = {
         "trials": len(fold.trials) + fold.life.suggest_failed,
         "steps": fold.counts["reports"],
         "wall_time": fold.at,
         "wall_time_s": fold.at,
-        "gpu_hours": slot_time_s(fold) * float(gpu) / 3600.0,
+        "gpu_hours": float(np.sum(_held_s(fold) * _gpus(fold, gpu))) / 3600.0,
     }
     return {
         name: {"limit": limit, "used": used[name]}
@@ -84,6 +95,17 @@ def budget_limits(manifest: Mapping[str, Any], changes: Mapping[str, Any]) -> di
 
 def slot_time_s(fold: Fold) -> float:
     """Seconds that all attempts together have held their slots."""
-    started = np.array(fold.attempts.started_at)
-    ended = np.array(fold.attempts.ended_at)
-    return float(np.sum(np.where(np.isnan(ended), fold.at, ended) - started))
+    return float(np.sum(_held_s(fold)))
+
+
+def _held_s(fold: Fold) -> np.ndarray[Any, Any]:
+    """Seconds for which each attempt has held its slot."""
+    started, ended = np.array(fold.attempts.started_at), np.array(fold.attempts.ended_at)
+    held: np.ndarray[Any, Any] = np.where(np.isnan(ended), fold.at, ended) - started
+    return held
+
+
+def _gpus(fold: Fold, gpu: float) -> np.ndarray[Any, Any]:
+    """The GPUs that each attempt held; `gpu` where its set-up was never over."""
+    held = np.array(fold.attempts.gpu)
+    return np.where(np.isnan(held), gpu, held)

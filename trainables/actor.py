@@ -7,7 +7,7 @@ import pickle
 import socket
 from typing import Any
 
-from raysweep.trainables.runner import HostSpec, Runner
+from raysweep.trainables.runner import Holds, HostSpec, Runner
 from raysweep.trials.clock import SystemClock
 
 
@@ -15,16 +15,17 @@ class TrialActor:
     """One slot's process.
 
     Commands and events travel as pickled bytes: Ray passes bytes on as they are, while plain
-    objects go through its slower serializer, and both ends are raysweep.
+    objects go through its slower serializer, and both ends are raysweep. `gpu` and `cpu` are what
+    the process holds.
     """
 
-    def __init__(self, spec: HostSpec):
+    def __init__(self, spec: HostSpec, gpu: float, cpu: float):
         import ray
 
         self._budget_s = spec.report_batch_s
         node_id = ray.get_runtime_context().get_node_id()
         self._node = f"{socket.gethostname()}:{node_id[:8]}"
-        self._runner = Runner(spec, SystemClock(), self._node)
+        self._runner = Runner(spec, SystemClock(), self._node, Holds(gpu, cpu))
 
     def describe(self) -> dict[str, Any]:
         """Get ready for a first trial, and tell where the process runs.

@@ -28,8 +28,11 @@ class Trainable:
         seed: an integer that belongs to the trial; seed what needs chance with it.
         attempt: how often the trial was begun before.
         step_number: steps done so far, counted over all attempts.
+        gpu: what this attempt holds, a share of one GPU or a number of them; the next one may hold
+            another share, and train with larger batches.
+        cpu: cores that it holds.
 
-    These four are set before `setup` is called. The constructor takes no arguments. Two more are
+    These are set before `setup` is called. The constructor takes no arguments. Two more are
     for adapters of other libraries' training code:
 
     Attributes:
@@ -42,6 +45,8 @@ class Trainable:
     seed: int = 0
     attempt: int = 0
     step_number: int = 0
+    gpu: float = 0.0
+    cpu: float = 1.0
     flat_config: bool = False
     has_checkpoint: bool = False
 
@@ -78,16 +83,28 @@ class TrialContext:
         attempt: how often the trial was begun before.
         step: steps done before this attempt; start the loop there.
         checkpoint: the folder to restore from, None when there is nothing to restore.
+        gpu: what this attempt holds, a share of one GPU or a number of them.
+        cpu: cores that it holds.
     """
 
-    __slots__ = ("_save", "attempt", "checkpoint", "id", "seed", "step")
+    __slots__ = ("_save", "attempt", "checkpoint", "cpu", "gpu", "id", "seed", "step")
 
-    def __init__(self, id: str, seed: int, attempt: int, step: int, checkpoint: Path | None):
+    def __init__(
+        self,
+        id: str,
+        seed: int,
+        attempt: int,
+        step: int,
+        checkpoint: Path | None,
+        gpu: float = 0.0,
+        cpu: float = 1.0,
+    ):
         self.id = id
         self.seed = seed
         self.attempt = attempt
         self.step = step
         self.checkpoint = checkpoint
+        self.gpu, self.cpu = gpu, cpu
         self._save: Callable[[Path], None] | None = None
 
     def on_save(self, fn: Callable[[Path], None]) -> None:
@@ -114,7 +131,9 @@ class GeneratorTrainable(Trainable):
     def setup(self, config: dict[str, Any]) -> None:
         """Remember the config; the function itself begins with the first step."""
         self._config = config
-        self._context = TrialContext(self.trial_id, self.seed, self.attempt, 0, None)
+        self._context = TrialContext(
+            self.trial_id, self.seed, self.attempt, 0, None, self.gpu, self.cpu
+        )
 
     def load(self, folder: Path) -> None:
         """Let the function begin at the restored step, with the checkpoint at hand."""

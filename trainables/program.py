@@ -181,6 +181,8 @@ class Program(Trainable):
                 "RAYSWEEP_TRIAL": self.trial_id,
                 "RAYSWEEP_ATTEMPT": str(self.attempt),
                 "RAYSWEEP_SEED": str(self.seed),
+                "RAYSWEEP_GPU": f"{self.gpu:g}",
+                "RAYSWEEP_CPU": f"{self.cpu:g}",
             },
             "defaults": {"WANDB_MODE": "offline", **code.environment},
             "grace_s": _GRACE_S,

@@ -18,7 +18,7 @@ from raysweep.trainables.load import Code
 from raysweep.trainables.log import FOLDER as LOGS
 from raysweep.trainables.log import TrialLog
 from raysweep.trainables.values import clean
-from raysweep.trials.actions import Finish, Pause, PoolAction, RunTo, Start, Stop
+from raysweep.trials.actions import Finish, Pause, RunTo, Start, Stop, TrialAction
 from raysweep.trials.clock import Clock
 from raysweep.trials.errors import CheckpointError, ReportError
 from raysweep.trials.events import Checkpointed, Ended, Event, Finished, Paused, Started
@@ -52,6 +52,13 @@ class HostSpec(NamedTuple):
     report_batch_s: float = 0.2
 
 
+class Holds(NamedTuple):
+    """What a process holds: a share of one GPU or a number of them, and cores."""
+
+    gpu: float = 0.0
+    cpu: float = 1.0
+
+
 class _Hosted:
     """The trial that the process runs at present."""
 
@@ -79,13 +86,14 @@ class Runner:
         spec: what to run and where checkpoints go.
         clock: for training time and for the age of checkpoints.
         node: the node's name as `Started` reports it.
+        holds: what its trials are told that they hold.
     """
 
-    def __init__(self, spec: HostSpec, clock: Clock, node: str = ""):
+    def __init__(self, spec: HostSpec, clock: Clock, node: str = "", holds: Holds = Holds()):  # noqa: B008
         self._spec = spec
         self._sweep = Path(spec.sweep).absolute()  # training code may change the working directory
         self._clock = clock
-        self._node = node
+        self._node, self._holds = node, holds
         self._factory: Factory | None = None
         self._hosted: _Hosted | None = None
         self._events: list[Event] = []
@@ -96,7 +104,7 @@ class Runner:
         with contextlib.suppress(*_USERS_ERRORS):
             self._factory = self._spec.code.load()
 
-    def exchange(self, commands: Sequence[PoolAction], budget_s: float) -> list[Event]:
+    def exchange(self, commands: Sequence[TrialAction], budget_s: float) -> list[Event]:
         """Carry out `commands` in order, then train until the grant, the end or `budget_s`.
 
         At its grant a trial stays as it is, in memory, until the next command. A command for a
@@ -113,7 +121,7 @@ class Runner:
         events, self._events = self._events, []
         return events
 
-    def _carry_out(self, command: PoolAction) -> None:
+    def _carry_out(self, command: TrialAction) -> None:
         if isinstance(command, Start):
             self._start(command)
             return
@@ -137,9 +145,8 @@ class Runner:
             self._events.append(failed(start.trial, start.attempt, error))
             return
         setup_s = self._clock.now() - began_s
-        self._events.append(
-            Started(0.0, start.trial, start.attempt, start.step, start.slot, self._node, setup_s)
-        )
+        at = (start.trial, start.attempt, start.step, start.slot, self._node)
+        self._events.append(Started(0.0, *at, setup_s, *self._holds))
 
     def _set_up(self, start: Start) -> _Hosted:
         if self._factory is None:
@@ -149,6 +156,7 @@ class Runner:
         trainable.seed = start.seed
         trainable.attempt = start.attempt
         trainable.step_number = start.step
+        trainable.gpu, trainable.cpu = self._holds
         try:
             config = start.config
             trainable.setup(dict(config) if trainable.flat_config else nested(config))

@@ -69,6 +69,18 @@ class Finish(NamedTuple):
     why: Reason
 
 
+class Reshape(NamedTuple):
+    """Give the room of these free slots of one device to slots of `sizes`; answered by `SlotDown`s,
+    then `SlotUp`s.
+
+    Sizes count the sweep's smallest slots and add up to no more than those that go; none: the room
+    is given back to the cluster. What cannot be carried out leaves the slots as they were.
+    """
+
+    slots: tuple[str, ...]
+    sizes: tuple[int, ...]
+
+
 class DropCheckpoint(NamedTuple):
     """Delete a checkpoint that nothing refers to any more (relative to the sweep directory)."""
 
@@ -82,5 +94,6 @@ class Close(NamedTuple):
     exit_code: int
 
 
-Action = Suggest | Start | RunTo | Pause | Stop | Finish | DropCheckpoint | Close
-PoolAction = Start | RunTo | Pause | Stop | Finish
+TrialAction = Start | RunTo | Pause | Stop | Finish
+PoolAction = TrialAction | Reshape
+Action = Suggest | PoolAction | DropCheckpoint | Close

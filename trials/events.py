@@ -53,6 +53,7 @@ class SlotUp(NamedTuple):
     """A slot is ready. `device` lists the indices of its accelerators, "" if it has none.
 
     `accelerator` is their type as Ray calls it, e.g. "H100"; "" if there is none, or it is unknown.
+    `size` says how many of the sweep's smallest slots it is as large as.
     """
 
     at: float
@@ -60,6 +61,7 @@ class SlotUp(NamedTuple):
     node: str
     device: str
     accelerator: str = ""
+    size: int = 1
 
     @property
     def kind(self) -> str:
@@ -106,7 +108,11 @@ class Deferred(NamedTuple):
 
 
 class Started(NamedTuple):
-    """An attempt is set up and stands at `step` (0: from scratch)."""
+    """An attempt is set up and stands at `step` (0: from scratch).
+
+    `gpu` and `cpu` are what it holds: a share of one GPU or a number of them, and cores; None in
+    journals of 0.1.
+    """
 
     at: float
     trial: TrialId
@@ -115,6 +121,8 @@ class Started(NamedTuple):
     slot: str
     node: str
     setup_s: float
+    gpu: float | None = None
+    cpu: float | None = None
 
 
 class Reported(NamedTuple):

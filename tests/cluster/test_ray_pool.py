@@ -14,9 +14,18 @@ from raysweep.cluster.ray_pool import RayPool
 from raysweep.cluster.resources import Resources
 from raysweep.trainables.load import ModuleCode, check_picklable
 from raysweep.trainables.runner import HostSpec
-from raysweep.trials.actions import Finish, Pause, Start, Stop
+from raysweep.trials.actions import Finish, Pause, Reshape, Start, Stop
 from raysweep.trials.clock import SystemClock
-from raysweep.trials.events import Ended, ErrorClass, Failed, Paused, Reported, SlotDown, SlotUp
+from raysweep.trials.events import (
+    Ended,
+    ErrorClass,
+    Failed,
+    Paused,
+    Reported,
+    SlotDown,
+    SlotUp,
+    Started,
+)
 from raysweep.trials.trial import UNBOUNDED
 from tests.contracts.pool import WHY, Behaviour, MakePool, PoolContract, Watched
 
@@ -44,12 +53,14 @@ MakeRayPool = Callable[..., RayPool]
 def ray_pool(ray_cluster: object, tmp_path: Path) -> Iterator[MakeRayPool]:
     made: list[RayPool] = []
 
-    def make(target: Any = "programs:behave", gpu: float = 0.5, **options: Any) -> RayPool:
+    def make(
+        target: Any = "programs:behave", gpu: float = 0.5, cpu: float = 1.0, **options: Any
+    ) -> RayPool:
         clock = SystemClock()
         code = ModuleCode(target, PROGRAMS) if isinstance(target, str) else check_picklable(target)
         host = HostSpec(code, str(tmp_path), ("loss",))
         pool = RayPool(
-            host, Resources(gpu=gpu), clock=clock, origin_s=clock.now(),
+            host, Resources(cpu, gpu), clock=clock, origin_s=clock.now(),
             **{"max_slots": 2, **options},
         )  # fmt: skip
         made.append(pool)
@@ -175,6 +186,25 @@ def test_trials_share_devices_without_overbooking(ray_pool: MakeRayPool) -> None
     watched.quiet(15)
     shares = collections.Counter(e.device for e in watched.told if isinstance(e, SlotUp))
     assert shares == {"0": 2, "1": 2}
+
+
+def test_slots_are_joined_and_parted_on_their_device(ray_pool: MakeRayPool) -> None:
+    watched = Watched(ray_pool(gpu=0.5, max_slots=None, cpu=0.5))
+    watched.until(SlotUp, count=4)
+    device_0 = [e.slot for e in watched.told if isinstance(e, SlotUp) and e.device == "0"]
+    watched.pool.do(Reshape(tuple(device_0), (2,)))
+    large = watched.until(SlotUp, count=5)
+    assert (large.device, large.size) == ("0", 2)
+    assert [e.slot for e in watched.told if isinstance(e, SlotDown)] == device_0
+    watched.start("t000001", 1, slot=4)
+    assert watched.until(Started)[-2:] == (1.0, 1.0)
+    watched.pool.do(Stop("t000001", 1, large.slot, WHY))
+    watched.pool.do(Reshape((large.slot,), (1, 1)))
+    assert watched.until(SlotUp, count=7).device == "0"
+    assert [e.size for e in watched.told if isinstance(e, SlotUp)] == [1, 1, 1, 1, 2, 1, 1]
+    watched.pool.do(Reshape((large.slot, watched.slot(5)), (3,)))
+    back = watched.until(SlotUp, count=8)
+    assert (back.slot, back.size) == (watched.slot(5), 1), "one of them is gone: the other stays"
 
 
 def test_a_process_is_kept_or_fresh_as_told(ray_pool: MakeRayPool) -> None:

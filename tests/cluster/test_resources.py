@@ -38,6 +38,14 @@ def test_slots_that_fit_a_node(resources: Resources, slots: int) -> None:
     assert resources.fit(NODE) == slots
 
 
+def test_a_larger_slot_holds_more_of_everything() -> None:
+    small = Resources(cpu=0.5, gpu=0.25, memory_gb=3, custom={"tpu": 0.1})
+    assert small.times(2) == Resources(1.0, 0.5, 6, None, {"tpu": 0.2})
+    assert small.times(1) is small
+    assert Resources(gpu=0.33).times(3).gpu == 1.0, "Ray must find a whole GPU free"
+    assert Resources(cpu=1).times(4) == Resources(cpu=4)
+
+
 @given(st.floats(0.001, 1.0), st.integers(1, 16))
 def test_no_device_is_overbooked_in_rays_units(gpu: float, devices: int) -> None:
     resources = Resources(cpu=0.0, gpu=gpu)

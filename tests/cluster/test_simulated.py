@@ -6,7 +6,7 @@ import pytest
 
 from raysweep.cluster.recorded import RecordedCurves, Track
 from raysweep.cluster.simulated import Machine, SimulatedPool
-from raysweep.trials.actions import RunTo, Start
+from raysweep.trials.actions import Reshape, RunTo, Start
 from raysweep.trials.clock import ManualClock
 from raysweep.trials.decisions import Reason
 from raysweep.trials.errors import RaysweepError
@@ -86,6 +86,29 @@ def test_stragglers_are_slower_by_their_factor() -> None:
     slow = play(Machine(workers=1, straggler_share=1.0, straggler_factor=4.0), 0, trials=1)
     fast = play(Machine(workers=1), 0, trials=1)
     assert slow[-1].at == pytest.approx(4 * fast[-1].at)
+
+
+def test_slots_are_joined_on_their_device_and_take_time_to_start() -> None:
+    machine = Machine(workers=4, slots_per_device=2, slot_start_s=2.0, scaling=1.0, gpu=0.5)
+    pool = SimulatedPool(machine, curve, ManualClock())
+    pool.poll(5.0)
+    pool.do(Reshape(("s00002", "s00003"), (2,)))
+    told = pool.poll(5.0) + pool.poll(5.0)
+    up = told[-1]
+    assert [type(event) for event in told] == [SlotDown, SlotDown, SlotUp]
+    assert (up.at, up.node, up.size) == (4.0, "n0001", 2), "told at 2 s, there 2 s later"
+    pool.do(Start("t0", 1, up.slot, {}, 0, 0, None, 4, Reason("test")))
+    told = [event for _ in range(5) for event in pool.poll(1.0)]
+    assert told[0].gpu == 1.0
+    assert told[-1].elapsed_s[-1] == pytest.approx(2.0), "four steps of a second, twice as fast"
+
+
+def test_what_cannot_be_joined_stays() -> None:
+    pool = SimulatedPool(Machine(workers=2, slots_per_device=2), curve, ManualClock())
+    pool.poll(1.0)
+    pool.do(Reshape(("s00000", "gone"), (2,)))
+    down, up = pool.poll(1.0)
+    assert (down.slot, up.slot, up.size) == ("s00000", "s00000", 1)
 
 
 def test_waiting_for_ever_is_refused() -> None:

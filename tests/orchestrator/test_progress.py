@@ -29,6 +29,7 @@ from raysweep.trials.events import (
     Opened,
     Reported,
     SlotUp,
+    Started,
     Suggested,
     SuggestFailed,
 )
@@ -224,6 +225,19 @@ def test_the_eta_is_that_of_the_limit_reached_first() -> None:
 def test_without_anything_done_there_is_no_telling() -> None:
     assert _progress(trials=10).eta_s(3.0) is None
     assert _progress().eta_s(3.0) is None
+
+
+def test_gpus_count_what_each_attempt_really_holds() -> None:
+    """Half a GPU until it is set up, then a whole one, for 1,800 s each."""
+    progress = _progress(gpu_hours=1.0)
+    _begin(progress)
+    progress.observe(SlotUp(0.0, "large", "n", "", "", 2), ())
+    assert progress.gpus == (0.5, 1.5)
+    progress.observe(Started(1800.0, "t000000", 1, 0, "large", "n", 0.1, 1.0, 2.0), ())
+    assert progress.gpus == (1.0, 1.5)
+    progress.observe(Ended(3600.0, "t000000", 1, 9), ())
+    assert progress.gpus == (0.0, 1.5)
+    assert progress.gpu_s == 900.0 + 1800.0
 
 
 def test_gpus_count_the_fraction_of_each_slot() -> None:

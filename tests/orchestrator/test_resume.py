@@ -17,6 +17,7 @@ import pytest
 
 from raysweep.cluster.simulated import Machine
 from raysweep.orchestrator.budget import Budget
+from raysweep.orchestrator.shares import Shares
 from raysweep.orchestrator.state import SweepState
 from raysweep.trials import events
 from raysweep.trials.streams import Stream
@@ -45,6 +46,12 @@ SCHEDULERS: list[dict[str, Any]] = [
     {"name": "pasha", "max_t": 8, "reduction_factor": 2, "unit": "seconds"},
     {"name": "asha", "max_t": 9, "judge_by": "best", "audit": 0.5, "unit": "seconds"},
 ]
+SHARES = [
+    Shares(),
+    Shares(((1, 2), (3, 4)), patience_s=3.0),
+    Shares(elastic=True),
+    Shares(((2, 2),), elastic=True, patience_s=0.0),
+]
 RULES: dict[str, Any] = {"budget": Budget(trials=6), "retries": {"infra": 50, "crash": 50}}
 
 
@@ -52,6 +59,7 @@ def machine(seed: int) -> Machine:
     """A rough cluster, a little different for each seed."""
     return Machine(
         workers=1 + seed % 4,
+        slots_per_device=1 + seed // 2 % 4,
         step_sigma=0.6,
         setup_s=0.3 * (seed % 2),
         save_s=0.4 * (seed % 3),
@@ -69,7 +77,7 @@ def rule(seed: int) -> dict[str, Any]:
 
 
 def fresh(seed: int) -> SweepState:
-    return make_state(rule(seed), seed=seed, **RULES)
+    return make_state(rule(seed), seed=seed, shares=SHARES[seed // 4 % len(SHARES)], **RULES)
 
 
 def through_json(value: Any) -> Any:

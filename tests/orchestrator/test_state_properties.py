@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from raysweep.cluster.simulated import Machine
 from raysweep.orchestrator.budget import Budget
+from raysweep.orchestrator.shares import Shares
 from raysweep.trials import events
 from raysweep.trials.decisions import Verdict
 from raysweep.trials.trial import Status
@@ -59,6 +60,17 @@ ROUGH = st.builds(
     batch_s=st.sampled_from([0.2, 3.0]),
     straggler_factor=st.just(4.0),
     speeds=st.sampled_from([{}, {"fast": 1.0, "slow": 0.25}]),
+    slots_per_device=st.sampled_from([1, 2, 4]),
+    scaling=st.just(0.5),
+    gpu=st.just(0.25),
+)
+
+
+SHARES = st.builds(
+    Shares,
+    sizes=st.sampled_from([(), ((1, 2),), ((1, 2), (3, 4)), ((2, 4),)]),
+    elastic=st.booleans(),
+    patience_s=st.sampled_from([0.0, 2.0, 60.0]),
 )
 
 
@@ -67,11 +79,12 @@ ROUGH = st.builds(
     machine=ROUGH,
     seed=st.integers(0, 10**6),
     scheduler=st.sampled_from(SCHEDULERS),
+    shares=SHARES,
 )
 def test_whatever_goes_wrong_the_sweep_ends_and_no_trial_is_lost(
-    machine: Machine, seed: int, scheduler: dict[str, Any]
+    machine: Machine, seed: int, scheduler: dict[str, Any], shares: Shares
 ) -> None:
-    state, memory = make_state(scheduler, seed=seed), Memory()
+    state, memory = make_state(scheduler, seed=seed, shares=shares), Memory()
     closed = run(state, machine, memory, seed=seed)
     assume("failed alike" not in closed.reason)  # an unlucky draw that looks like a bug
     made = [r.event.trial for r in memory.records if isinstance(r.event, events.Suggested)]

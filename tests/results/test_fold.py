@@ -101,7 +101,7 @@ def test_status_and_attempts(records: list[Any], status: str, ends: list[str | N
 def test_a_trials_row_tells_its_story() -> None:
     fold = lived(
         (Ticked(1.0), verdict("start")),
-        Started(1.5, T, 1, 0, "s0", "n0", 0.5),
+        Started(1.5, T, 1, 0, "s0", "n0", 0.5, 0.5, 2.0),
         Reported(2.0, T, 1, [1, 2], [0.1, 0.2], {"loss": [0.5, 0.75], "acc": [1, 2]}),
         Checkpointed(2.5, T, 1, 2, "checkpoints/x"),
         (FAILED, verdict("retry")),
@@ -119,7 +119,7 @@ def test_a_trials_row_tells_its_story() -> None:
     assert first == {
         "trial_id": T, "attempt": 1, "start_step": 0, "end_step": 2, "slot": "s0", "node": "n0",
         "started_at": 1.0, "ended_at": 5.0, "end": "failed", "error_class": "error",
-        "message": "boom", "setup_s": 0.5, "reports": 2,
+        "message": "boom", "setup_s": 0.5, "reports": 2, "gpu": 0.5, "cpu": 2.0,
     }  # fmt: skip
     assert (second["start_step"], second["end_step"], second["end"]) == (2, 3, "stopped")
     assert fold.tables().decisions["verb"].to_pylist() == ["start", "retry", "resume", "stop"]

@@ -38,7 +38,7 @@ def test_runs_to_the_grant_and_goes_on_when_told(make: MakeRunner) -> None:
     runner = make()
     first = runner.exchange([start(run_to=3)], 60)
     assert kinds(first) == ["Started", "Reported"]
-    assert first[0] == Started(0.0, "t000001", 1, 0, "s1", "node1", 0.0)
+    assert first[0] == Started(0.0, "t000001", 1, 0, "s1", "node1", 0.0, 0.0, 1.0)
     assert first[1].elapsed_s == [1.0, 2.0, 3.0]
     assert first[1].metrics["before"] == [0, 1, 2]
     assert runner.exchange([], 60) == []

@@ -11,7 +11,7 @@ import pytest
 
 from raysweep.trainables.base import TrialContext
 from raysweep.trainables.checkpoint import verify_checkpoint
-from raysweep.trainables.runner import HostSpec, Runner
+from raysweep.trainables.runner import Holds, HostSpec, Runner
 from raysweep.trials.actions import Pause
 from tests.trainables.counting import CLOCK, WHY, Counter, Here, MakeRunner, kinds, start, steps
 
@@ -49,6 +49,19 @@ def test_a_function_is_told_of_its_trial_and_restores(make: MakeRunner) -> None:
     assert seen == [
         ("t000001", 7, 1, 0, True), "left at 2", ("t000001", 7, 2, 2, False)
     ]  # fmt: skip
+
+
+def test_training_code_is_told_what_it_holds(tmp_path: Path) -> None:
+    seen: list[tuple[float, float]] = []
+
+    def train(config: dict[str, Any], trial: TrialContext) -> Iterator[dict[str, float]]:
+        seen.append((trial.gpu, trial.cpu))
+        yield {"loss": 1.0}
+
+    spec = HostSpec(Here(train), str(tmp_path), ("loss",))
+    events = Runner(spec, CLOCK, "node1", Holds(0.5, 2.0)).exchange([start()], 60)
+    assert seen == [(0.5, 2.0)]
+    assert events[0][-2:] == (0.5, 2.0)
 
 
 def test_what_a_function_returns_is_its_last_report(make: MakeRunner) -> None:

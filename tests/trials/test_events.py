@@ -6,7 +6,7 @@ from typing import Any, get_args
 import pytest
 
 from raysweep.trials import events
-from raysweep.trials.actions import Action, PoolAction
+from raysweep.trials.actions import Action, PoolAction, TrialAction
 from raysweep.trials.decisions import CONTINUE, Decision, Reason, Verdict
 from raysweep.trials.events import EVENTS, ErrorClass, Event, Reported
 from raysweep.trials.goal import WORST, Goal
@@ -91,8 +91,8 @@ def test_every_decision_but_continue_carries_its_reason() -> None:
 
 def test_what_a_pool_is_asked_to_do_names_trial_attempt_and_slot_first() -> None:
     """Pools tell a stale action by its first two fields."""
-    assert set(get_args(PoolAction)) < set(get_args(Action))
-    for kind in get_args(PoolAction):
+    assert set(get_args(TrialAction)) < set(get_args(PoolAction)) < set(get_args(Action))
+    for kind in get_args(TrialAction):
         assert kind._fields[:3] == ("trial", "attempt", "slot")
         assert kind._fields[-1] == "why"
 
