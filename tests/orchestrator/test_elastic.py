@@ -188,15 +188,21 @@ def test_a_spec_that_cannot_grow_is_refused(changes: dict[str, Any], message: st
         SweepSpec.from_dict({**BASE, **changes})
 
 
-def train(config: Mapping[str, Any], trial: TrialContext) -> Iterator[dict[str, float]]:
-    """The smaller x, the better and the faster; says what Ray gave it, and what it was told."""
-    import ray
+def training(gate: Path) -> Any:
+    """The smaller x, the better and the faster; it begins once there is a file at `gate`."""
 
-    trial.on_save(lambda folder: (folder / "x").write_text(str(config["x"])))
-    assigned = ray.get_runtime_context().get_assigned_resources()
-    for _ in range(trial.step, 100):
-        threading.Event().wait(0.03 * config["x"])
-        yield {"loss": config["x"], "assigned": assigned["GPU"], "told": trial.gpu}
+    def train(config: Mapping[str, Any], trial: TrialContext) -> Iterator[dict[str, float]]:
+        import ray
+
+        trial.on_save(lambda folder: (folder / "x").write_text(str(config["x"])))
+        assigned = ray.get_runtime_context().get_assigned_resources()
+        while not gate.exists():
+            threading.Event().wait(0.05)
+        for _ in range(trial.step, 100):
+            threading.Event().wait(0.03 * config["x"])
+            yield {"loss": config["x"], "assigned": assigned["GPU"], "told": trial.gpu}
+
+    return train
 
 
 class BestOfAll:
@@ -230,13 +236,22 @@ class BestOfAll:
         self.paused = [(score, trial) for score, trial in state["paused"]]
 
 
-def on_ray(folder: Path, resources: dict[str, Any], scheduler: Any = None) -> Results:
-    changes = {"scheduler": scheduler} if scheduler else {}
+def on_ray(folder: Path, slots: int, resources: dict[str, Any], scheduler: Any = None) -> Results:
+    """A sweep whose trials begin once all `slots` are there."""
+    gate, up, changes = folder / "gate", set[str](), {"scheduler": scheduler} if scheduler else {}
+    train = training(gate)
+
+    def observe(event: events.Event, verdicts: Sequence[Verdict]) -> None:
+        if isinstance(event, events.SlotUp):
+            up.add(event.slot)
+        if len(up) == slots:
+            gate.touch()
+
     spec = SweepSpec.from_dict(
         {**BASE, "trainable": train, "storage": str(folder), "resources": resources, **changes}
     )
     sweep = Sweep.create(spec, train=train, objects=Objects(scheduler=scheduler))
-    assert sweep.run(handle_signals=False).exit_code == 0
+    assert sweep.run(handle_signals=False, observe=observe).exit_code == 0
     assert verify(sweep.path) == []
     assert scheduler or check_replay(sweep.path) == []
     results = read(sweep.path)
@@ -246,7 +261,7 @@ def on_ray(folder: Path, resources: dict[str, Any], scheduler: Any = None) -> Re
 
 @pytest.mark.ray
 def test_a_promoted_trial_runs_on_a_larger_share(tmp_path: Path, ray_cluster: Session) -> None:
-    results = on_ray(tmp_path, {"cpu": 0.5, "gpu": 0.5, "gpu_from": {3: 1}})
+    results = on_ray(tmp_path, 4, {"cpu": 0.5, "gpu": 0.5, "gpu_from": {3: 1}})
     reports, attempts = results.reports, results.attempts
     assert set(reports[reports.step <= 3]["assigned"]) == {0.5}
     assert set(reports[reports.step > 3]["assigned"]) == {1.0}
@@ -259,7 +274,7 @@ def test_a_promoted_trial_runs_on_a_larger_share(tmp_path: Path, ray_cluster: Se
 
 @pytest.mark.ray
 def test_the_last_one_ends_with_a_whole_device(tmp_path: Path, ray_cluster: Session) -> None:
-    results = on_ray(tmp_path, {"cpu": 0.5, "gpu": 0.25, "elastic": True}, BestOfAll())
+    results = on_ray(tmp_path, 8, {"cpu": 0.5, "gpu": 0.25, "elastic": True}, BestOfAll())
     reports = results.reports
     assert set(reports[reports.step == 1]["assigned"]) == {0.25}
     assert list(reports[reports.step > 1]["assigned"]) == [1.0] * 8
