@@ -188,8 +188,8 @@ class SweepState:
             decision = self.advice.decide(report, trial.run_to)
             if decision is not CONTINUE:
                 self._moves.obey(trial, decision, report.step)
-                if trial.status is not Status.RUNNING:
-                    return
+                if trial.status.terminal:
+                    return  # else it is on its way out, and its steps until then count as well
 
     def _checkpointed(self, event: events.Checkpointed) -> None:
         trial = self.live.get(event.trial)

@@ -433,3 +433,17 @@ def test_a_scheduler_hears_what_each_step_took_and_where_once_over_all_attempts(
     assert heard.steps == [
         (1, 1.0, "H100"), (2, 1.5, "H100"), (3, 1.5, "H100"), (4, 6.0, "cpu"), (5, 9.0, "cpu"),
     ]  # fmt: skip
+
+
+def test_what_a_trial_did_before_it_heard_that_it_is_to_pause_is_told_and_charged() -> None:
+    """At 3 s, the second of its three steps, it has to wait; the third is on the way already."""
+    scheduler = {"name": "asha", "max_t": 27, "grace_period": 3, "unit": "seconds"}
+    hand = Hand(make_state(scheduler, budget=Budget(trials=1)))
+    losses = {"loss": [1.0, 1.0, 1.0]}
+    done = hand.give(events.Reported(0.0, "t000000", 1, [1, 2, 3], [1.0, 3.0, 4.5], losses))
+    assert [type(action).__name__ for action in done] == ["RunTo", "Pause"]
+    live = hand.state.live["t000000"]
+    assert (live.status, live.told) == (Status.PAUSING, 3)
+    account = hand.state.advice.scheduler.state()["accounts"]["t000000"]
+    assert account["amount"] == pytest.approx(4.5)
+    assert account["target"] is None, "it waits at the rung at 3"

@@ -44,6 +44,16 @@ def matching(found: list[str], pattern: str) -> list[str]:
     return [text for text in found if re.fullmatch(pattern, text)]
 
 
+def test_a_story_in_another_unit_tells_what_is_spent(tmp_path: Path) -> None:
+    scheduler = {"name": "asha", "max_t": 27, "grace_period": 3, "unit": "seconds"}
+    found = texts(tmp_path, scheduler=scheduler)
+    assert matching(found, r"step 1: \d of 3 seconds are spent: goes on to step \d+")
+    assert matching(found, rf"step \d+: loss {_N} ranks .* at rung 9, .*: goes on to step \d+")
+    (path,) = (tmp_path / "sweeps").iterdir()
+    assert verify(path) == []
+    assert check_replay(path) == []
+
+
 _N = r"-?[\d.e+-]+"
 
 
