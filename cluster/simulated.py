@@ -17,6 +17,7 @@ from raysweep.trials.actions import PoolAction
 from raysweep.trials.clock import ManualClock
 from raysweep.trials.errors import RaysweepError
 from raysweep.trials.events import (
+    Checkpointed,
     Ended,
     ErrorClass,
     Event,
@@ -56,7 +57,8 @@ class Machine(NamedTuple):
     stand in turn: a step takes its time divided by that. A slot `size` times as large as others is
     size ** `scaling` times as fast. Each device is a node of its own with `slots_per_device` slots;
     the smallest hold `gpu` each. `ends_at` is the step at which the
-    training code itself has nothing more to train, `raises_at` one that it fails to take.
+    training code itself has nothing more to train, `raises_at` one that it fails to take. A
+    checkpoint is written at each multiple of `every_steps` steps, if that is given.
     """
 
     workers: int = 4
@@ -78,6 +80,7 @@ class Machine(NamedTuple):
     ends_at: int = UNBOUNDED
     raises_at: int | None = None
     can_save: bool = True
+    every_steps: int | None = None
 
 
 class _Slot:
@@ -266,6 +269,7 @@ class SimulatedPool:
         begun, failure = moment, None
         steps: list[int] = []
         elapsed: list[float] = []
+        saves = False
         while run.step < limit and (not steps or moment - begun < machine.batch_s):
             median_s = self._median_s(run) * factor
             step_s = run.stream.lognormal(median_s, machine.step_sigma)
@@ -276,11 +280,24 @@ class SimulatedPool:
             run.elapsed_s += step_s
             steps.append(run.step)
             elapsed.append(run.elapsed_s)
+            if saves := self._saves(run):
+                break
         if steps and failure in (None, ErrorClass.ERROR):  # what a dead process held is lost
             self._later(moment, self._report(run, moment, steps, elapsed), run)
         if failure:
             return self._fail(run, moment, failure)
+        if saves:
+            moment += machine.save_s
+            written = Checkpointed(
+                moment, run.start.trial, run.start.attempt, run.step, self._path(run)
+            )
+            self._later(moment, written, None)
         return self._later(moment, None, run)
+
+    def _saves(self, run: _Run) -> bool:
+        """Whether it writes a checkpoint at the step that it has come to."""
+        every = self._machine.every_steps
+        return self._machine.can_save and every is not None and run.step % every == 0
 
     def _median_s(self, run: _Run) -> float:
         """What the next step takes on an ordinary slot."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
-from raysweep.schedulers.base import Promotion, Scheduler
+from raysweep.schedulers.base import Breeder, Fork, Promotion, Scheduler
 from raysweep.searchers.base import Searcher
 from raysweep.trials.decisions import CONTINUE, Decision, Reason, Stop
 from raysweep.trials.trial import UNBOUNDED, Config, Outcome, Report, TrialId
@@ -18,6 +19,7 @@ class Advice:
 
     def __init__(self, searcher: Searcher, scheduler: Scheduler) -> None:
         self.searcher, self.scheduler = searcher, scheduler
+        self._breeder = scheduler if isinstance(scheduler, Breeder) else None
         self.errors = 0
         self.last_error = ""
 
@@ -41,10 +43,14 @@ class Advice:
             self._raised("scheduler", error)
             return UNBOUNDED
 
-    def decide(self, report: Report, run_to: int) -> Decision:
-        """Tell both of a report; what the trial, granted `run_to`, does next."""
+    def decide(self, report: Report, run_to: int, *, child: bool = False) -> Decision:
+        """Tell of a report; what the trial, granted `run_to`, does next.
+
+        The searcher hears nothing of children: what they report is their parents' work as well.
+        """
         try:
-            self.searcher.tell(report)
+            if not child:
+                self.searcher.tell(report)
         except Exception as error:
             self._raised("searcher", error)
         try:
@@ -63,10 +69,32 @@ class Advice:
             self._raised("scheduler", error)
             return None
 
-    def end(self, trial: TrialId, outcome: Outcome) -> None:
+    def saved(self, trial: TrialId, step: int) -> None:
+        """The newest checkpoint of a live trial stands at `step`; 0: it has none any more."""
+        try:
+            if self._breeder is not None:
+                self._breeder.saved(trial, step)
+        except Exception as error:
+            self._raised("scheduler", error)
+
+    def next_fork(self, trial: TrialId) -> Fork | None:
+        """Whose child the new trial `trial` shall be; None if no child is due."""
+        if self._breeder is None:
+            return None
+        try:
+            fork = self._breeder.next_fork(trial)
+            if fork is not None:
+                json.dumps([fork.config, fork.why], allow_nan=False)  # it goes into the journal
+            return fork
+        except Exception as error:
+            self._raised("scheduler", error)
+            return None
+
+    def end(self, trial: TrialId, outcome: Outcome, *, child: bool = False) -> None:
         """A trial has ended for good."""
         try:
-            self.searcher.end(trial, outcome)
+            if not child:
+                self.searcher.end(trial, outcome)
         except Exception as error:
             self._raised("searcher", error)
         try:

@@ -19,15 +19,18 @@ class LiveTrial:
     `step` is where its newest checkpoint stands (0: from scratch); `told` the last step that
     searcher and scheduler were told of; `run_to` the step up to which it may run. It is *owed* a
     slot when it was granted more than it has run, e.g. after a drain. `elapsed_s` is the attempt's
-    training time so far.
+    training time so far. A child of `parent` has in `origin` the step and path of the parent's
+    checkpoint until it has one of its own.
     """
 
     __slots__ = (
-        "attempt", "best", "charged", "checkpoints", "config", "elapsed_s", "id", "owed",
-        "run_to", "slot", "started", "status", "story", "told",
+        "attempt", "best", "charged", "checkpoints", "config", "elapsed_s", "id", "origin", "owed",
+        "parent", "run_to", "slot", "started", "status", "story", "told",
     )  # fmt: skip
 
-    def __init__(self, trial: TrialId, config: dict[str, Any]) -> None:
+    def __init__(
+        self, trial: TrialId, config: dict[str, Any], parent: TrialId | None = None
+    ) -> None:
         self.id = trial
         self.config = config
         self.status = Status.PENDING
@@ -42,16 +45,22 @@ class LiveTrial:
         self.best = WORST
         self.charged: dict[str, int] = {}
         self.story: tuple[str, ...] = ()
+        self.parent = parent
+        self.origin: tuple[int, str] | None = None
 
     @property
     def step(self) -> int:
-        """The step of its newest checkpoint; 0 if it has none."""
-        return self.checkpoints[-1][0] if self.checkpoints else 0
+        """The step of the checkpoint that it goes on from; 0 if there is none."""
+        return self._newest[0] if self._newest else 0
 
     @property
     def checkpoint(self) -> str | None:
-        """The path of its newest checkpoint, relative to the sweep directory."""
-        return self.checkpoints[-1][1] if self.checkpoints else None
+        """The path of the checkpoint that it goes on from, relative to the sweep directory."""
+        return self._newest[1] if self._newest else None
+
+    @property
+    def _newest(self) -> tuple[int, str] | None:
+        return self.checkpoints[-1] if self.checkpoints else self.origin
 
     def move(self, status: Status, at: float) -> None:
         """Go to `status`.
@@ -90,5 +99,6 @@ class LiveTrial:
             setattr(live, name, value)
         live.status = Status(data["status"])
         live.checkpoints = [(step, path) for step, path in data["checkpoints"]]
+        live.origin = (live.origin[0], live.origin[1]) if live.origin else None
         live.best = WORST if data["best"] is None else data["best"]
         return live

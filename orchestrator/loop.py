@@ -13,7 +13,7 @@ from raysweep.orchestrator.turn import DURABLE
 from raysweep.trials import actions
 from raysweep.trials.clock import Clock
 from raysweep.trials.decisions import Verdict
-from raysweep.trials.events import Closed, Event, Interrupted, Opened, Ticked
+from raysweep.trials.events import Closed, Event, Interrupted, Opened, Suggested, Ticked
 from raysweep.trials.trial import TrialId
 
 
@@ -124,6 +124,8 @@ class Loop:
                     answer = self._propose(action.trial, event.at)
                     if answer is not None:
                         proposed.append(answer)
+                elif isinstance(action, actions.Fork):
+                    proposed.append(Suggested(event.at, *action))
                 elif not isinstance(action, actions.Close):
                     durable |= isinstance(action, actions.DropCheckpoint)
                     todo.append(action)
@@ -141,7 +143,7 @@ class Loop:
         for action in todo:
             if isinstance(action, actions.DropCheckpoint):
                 self._drop(action.path)
-            elif not isinstance(action, actions.Suggest | actions.Close):
+            elif not isinstance(action, actions.Suggest | actions.Fork | actions.Close):
                 self._pool.do(action)
 
 

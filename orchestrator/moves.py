@@ -37,6 +37,7 @@ class Moves:
 
     Attributes:
         live, ended: the trials that have not ended, and how many have, by status.
+        unborn: the children that were decided on and are not in the journal yet.
         turn: the answer to the event at hand; each move adds to it.
     """
 
@@ -49,6 +50,7 @@ class Moves:
         self.placing = Placing(self.slots, rules.shares)
         self.retention = Retention(rules.keep)
         self.live: dict[TrialId, LiveTrial] = {}
+        self.unborn: dict[TrialId, actions.Fork] = {}
         self.ended = dict.fromkeys((Status.COMPLETED, Status.STOPPED, Status.FAILED), 0)
         self.turn = Turn([], [])
 
@@ -71,10 +73,33 @@ class Moves:
                 self.park(trial, Reason(ErrorClass.DRIVER))
             elif trial.status is Status.PAUSED and trial.owed:
                 self.recall(trial, Reason("resume"))
-            elif trial.status is Status.PENDING and trial.run_to:
+            elif trial.status is Status.PENDING and (trial.run_to or trial.parent):
                 self.waiting.again(trial.id, Reason("resume"))
             elif trial.status is Status.PENDING:
                 self.waiting.fresh.append(trial.id)
+        for fork in self.unborn.values():
+            self.do(fork)
+
+    def fork(self) -> None:
+        """Decide on the children that are due by now; each is born once it is in the journal."""
+        while found := self.advice.next_fork(self.waiting.next_id):
+            parent = self.live.get(found.parent)
+            if parent is None or not parent.checkpoints:
+                return
+            child, (step, path) = self.waiting.child(), parent.checkpoints[-1]
+            fork = actions.Fork(child, dict(found.config), dict(found.why), parent.id, step)
+            self.unborn[child] = fork
+            self.retention.hold(child, path)
+            self.do(fork)
+
+    def born(self, child: TrialId, config: dict[str, Any], parent: TrialId, step: int) -> None:
+        """A child is in the journal: it wants a slot, ahead of all that is new."""
+        self.unborn.pop(child, None)
+        trial = self.live[child] = LiveTrial(child, config, parent)
+        trial.told = step
+        if path := self.retention.held_by(child):
+            trial.origin = (step, path)
+        self.waiting.again(child, Reason("fork"))
 
     def do(self, action: actions.Action) -> None:
         """Want something done."""
@@ -166,6 +191,16 @@ class Moves:
         """It has written a checkpoint."""
         forgive(trial)
         self.drop(self.retention.add(trial, step, path))
+        if trial.origin:
+            trial.origin = None
+            self.drop(self.retention.let_go(trial.id))
+        self.advice.saved(trial.id, trial.step)
+
+    def unreadable(self, trial: LiveTrial) -> None:
+        """Its newest checkpoint, if it has one of its own, cannot be read."""
+        if trial.checkpoints:
+            self.drop(self.retention.free([trial.checkpoints.pop()[1]]))
+            self.advice.saved(trial.id, trial.step)
 
     def drop(self, paths: list[str]) -> None:
         """Nothing refers to these checkpoints any more."""
@@ -210,7 +245,8 @@ class Moves:
         del self.live[trial.id]
         self.ended[status] += 1
         self.drop(self.retention.end(trial, saving=saving))
-        self.advice.end(trial.id, trial.outcome())
+        self.drop(self.retention.let_go(trial.id))
+        self.advice.end(trial.id, trial.outcome(), child=trial.parent is not None)
 
     def state(self) -> dict[str, Any]:
         """Everything but the turn, as plain JSON data."""
@@ -218,6 +254,7 @@ class Moves:
         return parts | {
             "live": {trial.id: trial.to_json() for trial in self.live.values()},
             "ended": {status.value: count for status, count in self.ended.items()},
+            "unborn": list(self.unborn.values()),
         }
 
     def load(self, state: dict[str, Any]) -> None:
@@ -229,3 +266,5 @@ class Moves:
         for name, data in state["live"].items():
             self.live[name] = LiveTrial.from_json(name, data)
         self.ended.update({Status(name): count for name, count in state["ended"].items()})
+        forks = (actions.Fork(*fork) for fork in state.get("unborn", ()))  # 0.1 knew none
+        self.unborn = {fork.trial: fork for fork in forks}

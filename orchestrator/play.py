@@ -17,7 +17,9 @@ from raysweep.orchestrator.simulate import (
 from raysweep.orchestrator.spec import SweepSpec
 from raysweep.orchestrator.state import SweepState
 from raysweep.orchestrator.sweep import Observer
+from raysweep.schedulers.population import CHANGERS
 from raysweep.searchers.among import Among, Pool
+from raysweep.trials.errors import SpecError
 from raysweep.trials.trial import Config
 
 
@@ -84,7 +86,15 @@ def prepared(
     Args:
         spec, recording, in_order: as for `play`.
         objects: a searcher or a scheduler that the spec has from Python.
+
+    Raises:
+        SpecError: the scheduler makes configs of its own, and only some were recorded.
     """
+    if recording.pool is not None and spec.scheduler["name"] in CHANGERS:
+        raise SpecError(
+            f"scheduler {spec.scheduler['name']}: it makes configs of its own as trials go on, and "
+            f"{recording.name} knows those alone that were recorded; take another"
+        )
     state = new_state(spec, objects, read_earlier(spec))
     check: Callable[[Config], None] = recording.space.check
     if recording.pool is not None:

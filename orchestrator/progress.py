@@ -132,9 +132,9 @@ class Progress:
         if best is not None:
             self.best, self._best_score = best, self._sign * best.value
 
-    def add(self, name: TrialId, trial: Tracked) -> None:
-        """One more trial, which earlier drivers may have run already."""
-        self.issued += 1
+    def add(self, name: TrialId, trial: Tracked, *, child: bool = False) -> None:
+        """One more trial, which earlier drivers may have run already; no budget counts a child."""
+        self.issued += not child
         self.trials[trial.status] += 1
         if trial.status in _ON_A_SLOT:
             self._hold(trial, 1, self._gpu)
@@ -196,7 +196,8 @@ class Progress:
         self._sizes.pop(event.slot, None)
 
     def _suggested(self, event: events.Suggested, verdicts: Sequence[Verdict]) -> None:
-        self.add(event.trial, Tracked(event.config, Status.PENDING, 0))
+        tracked = Tracked(event.config, Status.PENDING, 0)
+        self.add(event.trial, tracked, child=event.parent is not None)
 
     def _suggest_failed(self, event: events.SuggestFailed, verdicts: Sequence[Verdict]) -> None:
         self.issued += 1

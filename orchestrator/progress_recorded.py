@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from raysweep.results.read import Results
 
 
+_COLUMNS = ["trial_id", "status", "attempts", "config_json", "parent"]
+
+
 def recorded_progress(results: Results, rules: Rules) -> Progress:
     """Where the sweep behind `results` stands, as if every event of it had been observed.
 
@@ -33,12 +36,12 @@ def recorded_progress(results: Results, rules: Rules) -> Progress:
 
 
 def _take_trials(progress: Progress, results: Results) -> None:
-    table = results.arrow("trials").select(["trial_id", "status", "attempts", "config_json"])
+    table = results.arrow("trials").select(_COLUMNS)
     columns = (table[name].to_pylist() for name in table.column_names)
-    for trial, word, attempts, config in zip(*columns, strict=True):
+    for trial, word, attempts, config, parent in zip(*columns, strict=True):
         status = Status(word)
         known = {} if status.terminal else json.loads(config)
-        progress.add(trial, Tracked(known, status, attempts))
+        progress.add(trial, Tracked(known, status, attempts), child=parent is not None)
 
 
 def _take_decisions(progress: Progress, results: Results) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol
 
@@ -12,6 +13,7 @@ from raysweep.orchestrator.state import SweepState
 from raysweep.orchestrator.turn import Turn
 from raysweep.schedulers.base import Scheduler
 from raysweep.schedulers.catalog import build_scheduler, levels_of
+from raysweep.schedulers.population import saves_every
 from raysweep.schedulers.setting import Setting as SchedulerSetting
 from raysweep.searchers.base import Searcher
 from raysweep.searchers.catalog import build_searcher
@@ -54,6 +56,16 @@ def rules_of(spec: SweepSpec) -> Rules:
         stalled_s=spec.timeouts.stalled_s,
         drain_s=spec.timeouts.drain_s,
     )
+
+
+def checkpoint_steps(spec: SweepSpec) -> int | None:
+    """At which multiples of steps running trials write checkpoints; None: at none.
+
+    As often as the spec says and its scheduler needs: where both want some, at the multiples of
+    the greatest step that meets both.
+    """
+    wanted = (spec.checkpoint.every_steps, saves_every(spec.scheduler))
+    return math.gcd(*(steps for steps in wanted if steps)) or None
 
 
 def changed(spec: SweepSpec, changes: Mapping[str, Any]) -> SweepSpec:

@@ -1,4 +1,9 @@
-"""Which checkpoints may go: each method returns the paths that nothing refers to any more."""
+"""Which checkpoints may go: each method returns the paths that nothing refers to any more.
+
+A child starts from a checkpoint of its parent. From the moment at which the child is decided on
+until it has a checkpoint of its own, or has ended, it *holds* that of its parent: whatever becomes
+of the parent meanwhile, the checkpoint stays until the last of its holders lets go.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +29,32 @@ class Retention:
         # of completed trials whose last checkpoint is still being written: those that it has
         self._last_words: dict[TrialId, list[str]] = {}
         self._doomed: dict[TrialId, None] = {}  # ended otherwise, the latest last
+        self._held: dict[TrialId, str] = {}  # child → its parent's checkpoint
+        self._due: dict[str, None] = {}  # held, and needed by nobody but the holders
+
+    def hold(self, child: TrialId, path: str) -> None:
+        """`child` will start from `path`."""
+        self._held[child] = path
+
+    def held_by(self, child: TrialId) -> str | None:
+        """What `child` starts from; None: nothing of anybody else's."""
+        return self._held.get(child)
+
+    def let_go(self, child: TrialId) -> list[str]:
+        """`child` needs its parent's checkpoint no more, if it ever did."""
+        path = self._held.pop(child, None)
+        if path is None or path not in self._due or path in self._held.values():
+            return []
+        del self._due[path]
+        return [path]
+
+    def free(self, paths: list[str]) -> list[str]:
+        """Of paths that their own trial needs no more, those that nobody holds either."""
+        if not self._held:
+            return paths
+        held = set(self._held.values())
+        self._due.update(dict.fromkeys(path for path in paths if path in held))
+        return [path for path in paths if path not in held]
 
     def add(self, trial: LiveTrial, step: int, path: str) -> list[str]:
         """`trial` has written a checkpoint, or pauses with one that it has just written."""
@@ -32,7 +63,7 @@ class Retention:
         trial.checkpoints.append((step, path))
         gone = self._beyond([path for _, path in trial.checkpoints])
         del trial.checkpoints[: len(gone)]
-        return gone
+        return self.free(gone)
 
     def _beyond(self, paths: list[str]) -> list[str]:
         """Of a trial's checkpoints, oldest first, those that are too many."""
@@ -47,7 +78,7 @@ class Retention:
             self._doomed[trial.id] = None
             if len(self._doomed) > _REMEMBERED:
                 del self._doomed[next(iter(self._doomed))]
-            return paths
+            return self.free(paths)
         if paths and saving:
             self._last_words[trial.id] = paths
         return []
@@ -59,15 +90,22 @@ class Retention:
         checkpoint needs it no more.
         """
         if trial in self._doomed:
-            return [path]
+            return self.free([path])
         before = [older for older in self._last_words.pop(trial, []) if older != path]
-        return self._beyond([*before, path])
+        return self.free(self._beyond([*before, path]))
 
     def state(self) -> dict[str, Any]:
-        """What last checkpoints will free, as plain data."""
-        return {"last_words": self._last_words, "doomed": list(self._doomed)}
+        """What last checkpoints and holders will free, as plain data."""
+        return {
+            "last_words": self._last_words,
+            "doomed": list(self._doomed),
+            "held": self._held,
+            "due": list(self._due),
+        }
 
     def load(self, state: dict[str, Any]) -> None:
         """Take back what `state` gave."""
         self._last_words = dict(state["last_words"])
         self._doomed = dict.fromkeys(state["doomed"])
+        self._held = dict(state.get("held", {}))  # snapshots of 0.1 have none
+        self._due = dict.fromkeys(state.get("due", ()))

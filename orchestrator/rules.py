@@ -37,11 +37,11 @@ class Rules(NamedTuple):
     stalled_s: float = 600.0
     drain_s: float = 15.0
 
-    def judge(self, failed: int, issued: int) -> tuple[str, int]:
+    def judge(self, failed: int, made: int) -> tuple[str, int]:
         """Reason and exit code of a sweep whose trials have all run their course."""
-        what = f"all {issued} trials have run their course"
-        if failed > self.max_failed_share * issued:
-            return f"{what}, but {failed} of {issued} failed", 1
+        what = f"all {made} trials have run their course"
+        if failed > self.max_failed_share * made:
+            return f"{what}, but {failed} of {made} failed", 1
         return what, 0
 
 

@@ -11,7 +11,7 @@ from raysweep.cluster.synthetic import SyntheticCurves
 from raysweep.orchestrator.earlier import read_earlier
 from raysweep.orchestrator.loop import FOREVER_S, Journal, Loop, NoJournal
 from raysweep.orchestrator.proposer import Proposer
-from raysweep.orchestrator.rebuild import new_state
+from raysweep.orchestrator.rebuild import checkpoint_steps, new_state
 from raysweep.orchestrator.shares import parts
 from raysweep.orchestrator.spec import SweepSpec
 from raysweep.orchestrator.state import SweepState
@@ -155,6 +155,7 @@ def machine_for(
         step_s=step_s,
         step_sigma=step_sigma,
         setup_s=setup_s,
+        every_steps=checkpoint_steps(spec),
     )
     if machine.workers < 1:
         raise SpecError(f"workers is {machine.workers}; it must be 1 or more")

@@ -205,8 +205,9 @@ class SweepSpec(Part):
         return self
 
     def _contradictions(self) -> Iterator[str]:
-        from raysweep.schedulers.catalog import check_goal
-        from raysweep.schedulers.units import MEASURED, STEPS, check_unit, unit_of
+        from raysweep.schedulers.catalog import build_scheduler
+        from raysweep.schedulers.setting import Setting as Around
+        from raysweep.schedulers.units import MEASURED, STEPS, unit_of
         from raysweep.searchers.catalog import SEARCHERS, build_searcher
         from raysweep.searchers.setting import Setting
 
@@ -219,9 +220,13 @@ class SweepSpec(Part):
         except SpecError as error:
             yield f"searcher: {error}"
         try:
-            if not is_object(rule := self.scheduler["name"]):
-                check_goal(rule, self.goal)
-                check_unit(rule, self.scheduler, self.goal, self.cluster.prices)
+            scheduler = dict(self.scheduler)
+            if not is_object(rule := scheduler.pop("name")):
+                around = Around(
+                    self.goal, self._parsed, self.seed, self.budget.trials,
+                    prices=self.cluster.prices,
+                )  # fmt: skip
+                build_scheduler(rule, scheduler, around)
         except SpecError as error:
             yield str(error)
         if amiss := pair_amiss(searcher, self.scheduler["name"]):

@@ -84,8 +84,10 @@ class SweepState:
                 self._drain(over, 0)
             self.waiting.wake(event.at)
             self._placing.tire(event.at)
-            if self.draining is None and self.slots.free:
-                self._fill()
+            if self.draining is None:
+                self._moves.fork()
+                if self.slots.free and not self._moves.unborn:
+                    self._fill()
             if self.draining or self.slots.idle:
                 self._close_if_done()
         return turn
@@ -145,11 +147,14 @@ class SweepState:
                 self._park(trial, Reason(ErrorClass.INFRA))
 
     def _suggested(self, event: events.Suggested) -> None:
+        if event.parent is not None:
+            step = event.parent_step or 0
+            return self._moves.born(event.trial, event.config, event.parent, step)
         self.waiting.answered(event.trial)
         self._suspicion.works("searcher")
         self.live[event.trial] = LiveTrial(event.trial, event.config)
         self.waiting.fresh.append(event.trial)
-        self.advice.suggested(event.trial, event.config)
+        return self.advice.suggested(event.trial, event.config)
 
     def _suggest_failed(self, event: events.SuggestFailed) -> None:
         self.waiting.answered(event.trial)
@@ -185,7 +190,7 @@ class SweepState:
             trial.told = report.step
             if report.score < trial.best:
                 trial.best = report.score
-            decision = self.advice.decide(report, trial.run_to)
+            decision = self.advice.decide(report, trial.run_to, child=trial.parent is not None)
             if decision is not CONTINUE:
                 self._moves.obey(trial, decision, report.step)
                 if trial.status.terminal:
@@ -224,13 +229,13 @@ class SweepState:
         if trial is None:
             return None
         self._moves.release(trial, usable=event.error not in _PROCESS_DEATH)
-        if event.error == ErrorClass.CHECKPOINT and not trial.started and trial.checkpoints:
-            self._moves.drop([trial.checkpoints.pop()[1]])  # it cannot be read
+        if event.error == ErrorClass.CHECKPOINT and not trial.started:
+            self._moves.unreadable(trial)
         why = Reason(event.error)
         if trial.status is Status.PAUSING and event.error in _PROCESS_DEATH:
             return self._park(trial, why)
         delay_s = retry_delay_s(trial, event.error, self.rules.retries)
-        if delay_s is None:
+        if delay_s is None or (trial.parent and not trial.checkpoint):  # a child has no scratch
             self._moves.end(trial, Status.FAILED)
             if hopeless := self._suspicion.trial_failed(event.message):
                 self._drain(hopeless, 1)
@@ -275,7 +280,7 @@ class SweepState:
     def _more(self) -> bool:
         """Whether trials may still come to run that do not now, paused ones apart."""
         alone = self.waiting.deferred and self.slots.idle  # nobody to learn from
-        waiting = bool(self.waiting or self._placing)
+        waiting = bool(self.waiting or self._placing or self._moves.unborn)
         return waiting or (self._may_suggest() and not alone)
 
     def _next_work(self) -> tuple[LiveTrial, Reason] | None:
@@ -311,8 +316,8 @@ class SweepState:
                 self._moves.do(actions.Close(self.draining.reason, self.draining.exit_code))
             return
         if not self._more() and (self.slots.free or not self.live):  # else a promotion may be due
-            failed, issued = self.ended[Status.FAILED], self.waiting.issued
-            self._moves.do(actions.Close(*self.rules.judge(failed, issued)))
+            made = self.waiting.issued + self.waiting.children
+            self._moves.do(actions.Close(*self.rules.judge(self.ended[Status.FAILED], made)))
         elif self.slots.none_since is not None:
             waited_s = self.spend.at - self.slots.none_since
             if waited_s >= self.rules.stalled_s:

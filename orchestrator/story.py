@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from raysweep.orchestrator.lineage import birth, offspring
 from raysweep.orchestrator.panel import error_file
 from raysweep.orchestrator.wording import number, printable
 from raysweep.schedulers.audit import OF, RULE
@@ -42,7 +43,7 @@ def tell(results: Results, name: str) -> Story:
     Raises:
         SpecError: there is no such trial.
     """
-    trial = _row(results, trial_id(int(name)) if name.isdecimal() and len(name) < 10 else name)
+    trial = trial_row(results, name)
     found = [(trial["created_at"], _FAILURE, _suggested(results, trial))]
     held = {}
     for row in _rows(results, "attempts", trial["trial_id"]):
@@ -57,11 +58,20 @@ def tell(results: Results, name: str) -> Story:
             text = printable(f"{text} ({row['model']})")
         facts = {key: value for key, value in row.items() if value is not None}
         found.append((row["at"], _DECISION, Moment(row["at"], text, facts)))
+    found.extend(
+        (at, _END, Moment(at, text, facts)) for at, text, facts in offspring(results, trial)
+    )
     found.sort(key=lambda entry: entry[:2])
     return Story(trial, json.loads(trial["config_json"]), [moment for *_, moment in found])
 
 
-def _row(results: Results, name: str) -> dict[str, Any]:
+def trial_row(results: Results, name: str) -> dict[str, Any]:
+    """The row of the trial `name`, which may also be its bare number.
+
+    Raises:
+        SpecError: there is no such trial.
+    """
+    name = trial_id(int(name)) if name.isdecimal() and len(name) < 10 else name
     rows = _rows(results, "trials", name)
     if rows:
         return rows[0]
@@ -92,7 +102,10 @@ def _suggested(results: Results, trial: Mapping[str, Any]) -> Moment:
     name = str(searcher.get("name", "")).removeprefix("<python:").removesuffix(">")
     who = f"the {name} searcher" if name else "the searcher"
     why = json.loads(trial.get("why") or "{}")
-    text = "; ".join([f"suggested by {who}", *_reasons(why)])
+    if trial["parent"]:
+        text = birth(results, trial)
+    else:
+        text = "; ".join([f"suggested by {who}", *_reasons(why)])
     return Moment(trial["created_at"], printable(text), {"verb": "suggested", **why})
 
 
@@ -148,6 +161,8 @@ def _standing(row: Mapping[str, Any], metric: str) -> str:
     )
     if several:
         return f"{text}, counting all metrics"
+    if row["rule"].startswith("pbt"):
+        return f"{text}, each compared at the last one that both have shown"
     cutoff = row["cutoff"]
     return f"{text}, " + (
         "none is good enough yet" if cutoff is None else f"the cutoff is {number(cutoff)}"
@@ -177,7 +192,8 @@ def _on(row: Mapping[str, Any]) -> str:
 
 
 def _start(row: Mapping[str, Any], metric: str) -> str:
-    return f"attempt {row['attempt']} starts{_on(row)}; it may run {_limit(row)}"
+    at = f" at step {row['step']:,}" if row["step"] else ""
+    return f"attempt {row['attempt']} starts{at}{_on(row)}; it may run {_limit(row)}"
 
 
 def _resume(row: Mapping[str, Any], metric: str) -> str:
@@ -202,6 +218,10 @@ def _pause(row: Mapping[str, Any], metric: str) -> str:
     standing = _standing(row, metric)
     if row["rule"].endswith(" limit"):
         until = f"pauses until trials rank otherwise at rung {row['rung']} than at the one below"
+    elif row["rule"] == "pbt":
+        until = "pauses until the others have come as far"
+    elif row["rule"] == "pbt_replay":
+        until = "pauses, as the schedule goes on with another config"
     else:
         until = "pauses until it is promoted"
     why = f"{standing}: {until}" if standing else f"pauses: {row['rule']}"

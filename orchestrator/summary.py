@@ -29,7 +29,7 @@ def summary(results: Results, closed: Closed) -> RenderableType:
     parts: list[RenderableType] = [Text(), _headline(status, closed)]
     parts += _errors(results)
     parts.append(_best(best, metric) if best else Text(f"nobody reported a finite {metric}"))
-    parts += _front(results) + _coverage(results, status)
+    parts += _front(results) + _coverage(results)
     parts.append(_files(results.path))
     parts.append(_next(status, closed, best))
     return Group(*parts)
@@ -93,12 +93,15 @@ def _front(results: Results) -> list[RenderableType]:
     return [Text(f"front {found} by {names}: raysweep best {results.path} --front")]
 
 
-def _coverage(results: Results, status: dict[str, Any]) -> list[RenderableType]:
-    """What independent draws guarantee, where the searcher made such."""
+def _coverage(results: Results) -> list[RenderableType]:
+    """What independent draws guarantee, where the searcher made such; children are none."""
     searcher = results.manifest.get("spec", {}).get("searcher", {})
     name = searcher.get("name") if isinstance(searcher, dict) else searcher
-    trials = sum(n for word, n in status["trials"].items() if word in ("COMPLETED", "STOPPED"))
-    if name != "random" or not trials:
+    if name != "random":
+        return []
+    drawn = results.arrow("trials").select(["status", "parent"]).to_pylist()
+    trials = sum(r["status"] in ("COMPLETED", "STOPPED") and not r["parent"] for r in drawn)
+    if not trials:
         return []
     share = share_covered(trials, _CONFIDENCE)
     return [

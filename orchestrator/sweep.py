@@ -18,6 +18,7 @@ from raysweep.orchestrator.rebuild import (
     NO_OBJECTS,
     Objects,
     changed,
+    checkpoint_steps,
     new_state,
     replayed,
     rules_of,
@@ -222,7 +223,7 @@ class Sweep:
             sweep=str(self.path.resolve()),
             metrics=tuple(name for name, _ in spec.goal.metrics),
             every_s=spec.checkpoint.every_s,
-            every_steps=spec.checkpoint.every_steps,
+            every_steps=checkpoint_steps(spec),
         )
         pool = RayPool(
             host,

@@ -14,8 +14,10 @@ from raysweep.trials.trial import TrialId, trial_id
 class Waiting:
     """Trials to be continued, trials to be started, and suggestions under way.
 
-    `deferred` says that the searcher wants to learn more before it is asked again; `fresh` holds the trials that were suggested and never started; `issued` counts the trials
-    that the sweep has made so far, which is what its budget of trials limits.
+    `deferred` says that the searcher wants to learn more before it is asked again; `fresh` holds
+    the trials that were suggested and never started; `issued` counts the trials that the sweep has
+    asked its searcher for, which is what its budget of trials limits, and `children` those that
+    its scheduler has made of others.
     """
 
     def __init__(self) -> None:
@@ -26,7 +28,7 @@ class Waiting:
         self._unanswered: deque[TrialId] = deque()  # asked of a driver that died too soon
         self._next_number = 0
         self.deferred = False
-        self.issued = 0
+        self.issued = self.children = 0
 
     def __bool__(self) -> bool:
         unanswered = self._unanswered and not self.deferred
@@ -75,12 +77,24 @@ class Waiting:
         if self._unanswered:
             trial = self._unanswered.popleft()
         elif new:
-            trial = trial_id(self._next_number)
+            trial = self.next_id
             self._next_number += 1
             self.issued += 1
         else:
             return None
         self._asked[trial] = None
+        return trial
+
+    @property
+    def next_id(self) -> TrialId:
+        """The id of the next trial to be made."""
+        return trial_id(self._next_number)
+
+    def child(self) -> TrialId:
+        """The id of a new trial that no budget counts and no searcher is asked for."""
+        trial = self.next_id
+        self._next_number += 1
+        self.children += 1
         return trial
 
     def answered(self, trial: TrialId) -> None:
@@ -117,6 +131,7 @@ class Waiting:
             "delayed": [list(entry) for entry in self._delayed],
             "next_number": self._next_number,
             "issued": self.issued,
+            "children": self.children,
             "asked": list(self._asked),
             "unanswered": list(self._unanswered),
             "deferred": self.deferred,
@@ -125,7 +140,7 @@ class Waiting:
     def load(self, state: dict[str, Any]) -> None:
         """Take back what `state` gave."""
         self._next_number = state["next_number"]
-        self.issued = state["issued"]
+        self.issued, self.children = state["issued"], state.get("children", 0)
         self._asked = dict.fromkeys(state["asked"])
         self._unanswered = deque(state["unanswered"])
         self.deferred = state.get("deferred", False)

@@ -109,11 +109,10 @@ class _Audit:
     def _spend(self) -> None:
         """I4: the caps on trials and steps."""
         trials, steps = self._budget.get("trials"), self._budget.get("steps")
-        if isinstance(trials, int) and len(self._fold.trials) > max(trials, self._known):
-            self._find(
-                "I4", f"record {self._lsn} begins trial {len(self._fold.trials)} of {trials}"
-            )
-        self._known = len(self._fold.trials)
+        begun = len(self._fold.trials) - self._fold.trials.children
+        if isinstance(trials, int) and begun > max(trials, self._known):
+            self._find("I4", f"record {self._lsn} begins trial {begun} of {trials}")
+        self._known = begun
         if isinstance(steps, int) and not self._spent_at and self._fold.counts["reports"] >= steps:
             self._spent_at = self._lsn
 

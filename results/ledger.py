@@ -37,6 +37,7 @@ _TRIAL_NUMBERS: Final = {
     "ended_at": "d",
     "busy_s": "d",
     "stop_rung": "q",
+    "parent_step": "q",
 }
 _ATTEMPT_NUMBERS: Final = {
     "trial": "q",
@@ -52,8 +53,11 @@ _ATTEMPT_NUMBERS: Final = {
 }
 _NEW_NUMBERS: Final = frozenset({"gpu", "cpu"})  # tables of 0.1 have them not
 TRIAL_COLUMNS: Final = frozenset(
-    {"trial_id", "status", "checkpoint", "error_class", "error", "stop_rule", "config_json", "why"}
-) | set(_TRIAL_NUMBERS)
+    {
+        "trial_id", "status", "checkpoint", "error_class", "error", "stop_rule", "parent",
+        "config_json", "why",
+    }
+) | set(_TRIAL_NUMBERS)  # fmt: skip
 
 
 class Attempts:
@@ -147,6 +151,8 @@ class Trials:
         self.best_value, self.last_value = array("d"), array("d")
         self.created_at, self.started_at, self.ended_at = array("d"), array("d"), array("d")
         self.busy_s, self.stop_rung = array("d"), array("q")
+        self.parent, self.parent_step = list[str | None](), array("q")
+        self.children = 0
         self.open_row = array("q")
         self.checkpoint: list[str | None] = []
         self.stop_rule: list[str | None] = []
@@ -162,9 +168,17 @@ class Trials:
         return len(self.ids)
 
     def add(
-        self, trial: str, config: Mapping[str, Any], at: float, why: Mapping[str, Any] = _NO_REASON
+        self,
+        trial: str,
+        config: Mapping[str, Any],
+        at: float,
+        why: Mapping[str, Any] = _NO_REASON,
+        origin: tuple[str | None, int | None] = (None, None),
     ) -> int:
-        """A new row for a trial that has been given its config, and why; its number."""
+        """A new row for a trial that has been given its config, and why; its number.
+
+        A child's `origin` is its parent, and the step at which it goes on from there.
+        """
         row = self.index[trial] = len(self.ids)
         self.ids.append(trial)
         self.status.append(CODE[Status.PENDING])
@@ -176,6 +190,10 @@ class Trials:
             goal.append(_NAN)
         for absent in (self.best_step, self.open_row, self.stop_rung):
             absent.append(-1)
+        parent, step = origin
+        self.parent.append(parent)
+        self.parent_step.append(-1 if step is None else step)
+        self.children += parent is not None
         self.created_at.append(at)
         self.checkpoint.append(None)
         self.stop_rule.append(None)
@@ -211,6 +229,8 @@ class Trials:
             "error": messages,
             "stop_rule": pa.array(self.stop_rule, pa.string()),
             "stop_rung": nullable(self.stop_rung, "int64"),
+            "parent": pa.array(self.parent, pa.string()),
+            "parent_step": nullable(self.parent_step, "int64"),
         }
         for name, column in self.configs.items():
             columns[self.columns["config/" + name]] = column.arrow()
@@ -225,8 +245,10 @@ class Trials:
         self.ids = table["trial_id"].to_pylist()
         self.index = {name: row for row, name in enumerate(self.ids)}
         self.status = bytearray(CODE[Status(word)] for word in table["status"].to_pylist())
+        absent = array("q", [-1]) * len(self.ids)
+        there = set(table.column_names)
         for name, code in _TRIAL_NUMBERS.items():
-            setattr(self, name, _array(table[name], code))
+            setattr(self, name, _array(table[name], code) if name in there else absent[:])
         self.open_row = array("q", [-1]) * len(self.ids)
         self.valued = bytearray(
             table["last_value"].is_valid().to_numpy().astype(np.uint8).tobytes()
@@ -234,8 +256,11 @@ class Trials:
         self.checkpoint = table["checkpoint"].to_pylist()
         self.stop_rule = _interned(table["stop_rule"])
         self.config_json = table["config_json"].to_pylist()
-        known = "why" in table.column_names  # tables of 0.1 have none
-        self.why = table["why"].to_pylist() if known else [None] * len(self.ids)
+        none: list[Any] = [None] * len(self.ids)
+        self.why, self.parent = (  # early tables of 0.1 have none of these
+            table[name].to_pylist() if name in there else none[:] for name in ("why", "parent")
+        )
+        self.children = len(self.parent) - self.parent.count(None)
         self.errors = _gathered(table["error_class"], table["error"])
         for name in self.goals:
             self.goals[name] = _array(table[self.columns[name]], "d")

@@ -70,7 +70,7 @@ def _budget(manifest: Mapping[str, Any], fold: Fold) -> dict[str, dict[str, Any]
     limits = budget_limits(manifest, fold.opened.changes if fold.opened else {})
     gpu = float((spec.get("resources") or {}).get("gpu") or 0.0)
     used = {
-        "trials": len(fold.trials) + fold.life.suggest_failed,
+        "trials": len(fold.trials) - fold.trials.children + fold.life.suggest_failed,
         "steps": fold.counts["reports"],
         "wall_time": fold.at,
         "wall_time_s": fold.at,

@@ -17,8 +17,18 @@ from raysweep.schedulers.median import MedianStopping
 from raysweep.schedulers.mo_asha import MoAsha
 from raysweep.schedulers.pasha import Pasha
 from raysweep.schedulers.patience import Patience
+from raysweep.schedulers.pb2 import of_pb2
+from raysweep.schedulers.pbt import Pbt
+from raysweep.schedulers.pbt_replay import PbtReplay, schedule_amiss
 from raysweep.schedulers.percentile import PercentileStopping
 from raysweep.schedulers.plateau import Plateau
+from raysweep.schedulers.population import (
+    PERTURBATION,
+    POPULATION,
+    SCHEDULE,
+    WANTS,
+    interval_amiss,
+)
 from raysweep.schedulers.rungs import reached_steps, rung_steps
 from raysweep.schedulers.setting import UNKNOWN, Setting
 from raysweep.schedulers.threshold import Line, Threshold
@@ -274,6 +284,27 @@ SCHEDULERS: dict[str, Entry] = {
         },
         _hyperband,
         around=around.JUDGED,
+    ),
+    "pbt": Entry(
+        "replaces the worst of a population by changed copies of the best, as training goes on",
+        {**POPULATION, **PERTURBATION},
+        Pbt.of,
+        interval_amiss,
+        wants=WANTS,
+    ),
+    "pb2": Entry(
+        "pbt that chooses a copy's numbers by a bandit, for small populations",
+        POPULATION,
+        of_pb2,
+        interval_amiss,
+        wants=WANTS,
+    ),
+    "pbt_replay": Entry(
+        "trains one trial along a schedule that pbt or pb2 has found",
+        SCHEDULE,
+        PbtReplay,
+        schedule_amiss,
+        wants=WANTS,
     ),
 }
 

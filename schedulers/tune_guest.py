@@ -45,8 +45,10 @@ _PATIENCE = 2
 """How often a scheduler may wish for a new trial that does not come, before a paused one goes on."""
 _SORTING = (HyperBandScheduler, MedianStoppingRule)
 _REFUSED = {
-    PopulationBasedTraining: "it gives running trials new configs and others' checkpoints",
-    PopulationBasedTrainingReplay: "it gives a running trial new configs",
+    PopulationBasedTraining: "it gives running trials new configs and others' checkpoints; "
+    "raysweep's own pbt and pb2 make new trials instead",
+    PopulationBasedTrainingReplay: "it gives a running trial new configs; raysweep's own "
+    "pbt_replay makes new trials instead",
     ResourceChangingScheduler: "it changes what resources a running trial has",
 }
 

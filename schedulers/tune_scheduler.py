@@ -37,6 +37,7 @@ from ray.tune.utils import flatten_dict
 
 from raysweep.schedulers.base import Scheduler
 from raysweep.schedulers.catalog import build_scheduler, check_scheduler
+from raysweep.schedulers.population import CHANGERS
 from raysweep.schedulers.setting import UNKNOWN, Setting
 from raysweep.schedulers.tune_file import StateFile, parse_state, write_state
 from raysweep.schedulers.tune_hooks import digest, guarded, number
@@ -90,6 +91,11 @@ class TuneScheduler(TrialScheduler):
         if mode not in (None, "min", "max"):
             raise SpecError(f"scheduler {name}: mode is {mode!r}; it may be min or max")
         self.name, self.options = name, check_scheduler(name, options)
+        if name in CHANGERS:
+            raise SpecError(
+                f"scheduler {name}: it makes new trials of running ones, which Ray Tune lets no "
+                f"scheduler do; run it by raysweep itself, or take Tune's PopulationBasedTraining"
+            )
         if (unit := unit_of(self.options)) != STEPS:
             key = "time_total_s" if unit in MEASURED else unit
             raise SpecError(

@@ -6,6 +6,7 @@ to stop one trial and start another in the same breath.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from raysweep.trials.decisions import Reason
@@ -16,6 +17,19 @@ class Suggest(NamedTuple):
     """Ask the searcher for the config of this trial (carried out by the loop, not by a pool)."""
 
     trial: TrialId
+
+
+class Fork(NamedTuple):
+    """Make `trial` a child of `parent` (carried out by the loop, which records it as `Suggested`).
+
+    The child goes on from the parent's checkpoint of `parent_step`.
+    """
+
+    trial: TrialId
+    config: dict[str, Any]
+    why: Mapping[str, Any]
+    parent: TrialId
+    parent_step: int
 
 
 class Start(NamedTuple):
@@ -96,4 +110,4 @@ class Close(NamedTuple):
 
 TrialAction = Start | RunTo | Pause | Stop | Finish
 PoolAction = TrialAction | Reshape
-Action = Suggest | PoolAction | DropCheckpoint | Close
+Action = Suggest | Fork | PoolAction | DropCheckpoint | Close

@@ -78,12 +78,18 @@ class SlotDown(NamedTuple):
 
 
 class Suggested(NamedTuple):
-    """The searcher proposed a config; `why` is what it says of its reasons, as plain data."""
+    """A new trial's config; `why` is what its maker says of the reasons, as plain data.
+
+    The searcher proposed it; or, where `parent` names a trial, the scheduler made a child of that
+    one, which goes on from the parent's checkpoint of `parent_step`.
+    """
 
     at: float
     trial: TrialId
     config: dict[str, Any]
     why: Mapping[str, Any] = {}
+    parent: TrialId | None = None
+    parent_step: int | None = None
 
 
 class SuggestFailed(NamedTuple):

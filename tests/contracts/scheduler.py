@@ -93,7 +93,7 @@ class Play:
 
     def start(self) -> str:
         trial = trial_id(len(self.running) + len(self.paused) + len(self.over))
-        granted = self.scheduler.grant(trial, {})
+        granted = self.scheduler.grant(trial, {"x": 0.5})
         assert granted >= 1
         self.heard.append((trial, granted))
         self.running[trial] = [0, granted]

@@ -20,10 +20,12 @@ from raysweep.trials.clock import ManualClock
 from raysweep.trials.decisions import Verdict
 from raysweep.trials.events import Closed, Event, Opened, Reported
 from raysweep.trials.goal import Goal
+from raysweep.trials.space import Space
 from raysweep.trials.streams import Stream
 from raysweep.trials.trial import Config, Outcome, Report, TrialId
 
 GOAL = Goal((("loss", "min"),))
+SPACE = Space.from_dict({"x": {"uniform": [0, 1]}})
 
 
 class OneNumber:
@@ -101,8 +103,9 @@ def make_state(
     **rules: Any,
 ) -> SweepState:
     options = dict(scheduler)
-    built = build_scheduler(options.pop("name"), options, Setting(goal))
-    rules.setdefault("budget", Budget(trials=12))
+    trials = rules.setdefault("budget", Budget(trials=12)).trials
+    setting = Setting(goal, SPACE, rules.get("seed", 0), trials)
+    built = build_scheduler(options.pop("name"), options, setting)
     return SweepState(Rules(goal, **rules), searcher or OneNumber(), built)
 
 

@@ -21,10 +21,17 @@ from raysweep.schedulers.setting import Setting
 from raysweep.schedulers.threshold import Threshold
 from raysweep.trials.errors import SpecError
 from raysweep.trials.goal import Goal
+from raysweep.trials.space import Space
 
+SPACE = Space.from_dict({"x": {"uniform": [0, 1]}})
 LOSS = Goal((("loss", "min"),))
 TWO = Goal((("loss", "min"), ("size", "min")))
-NEEDED: dict[str, dict[str, Any]] = {"threshold": {"upper": 1.0}}
+NEEDED: dict[str, dict[str, Any]] = {
+    "threshold": {"upper": 1.0},
+    "pbt": {"interval": 2},
+    "pb2": {"interval": 2},
+    "pbt_replay": {"schedule": [{"from_step": 0, "config": {"x": 0.5}}]},
+}
 """What a scheduler cannot do without, beside max_t."""
 
 
@@ -36,7 +43,8 @@ def test_every_scheduler_says_what_it_is_for_and_its_checked_options_check_again
     options = check_scheduler(name, {"max_t": 9, **NEEDED.get(name, {})})
     assert options.keys() == SCHEDULERS[name].options.keys()
     assert check_scheduler(name, options) == options
-    assert build_scheduler(name, options, Setting(TWO)).grant("a", {}) >= 1
+    setting = Setting(TWO, SPACE, trials=1 if name == "pbt_replay" else 8)
+    assert build_scheduler(name, options, setting).grant("a", {}) >= 1
 
 
 @pytest.mark.parametrize(
