@@ -27,6 +27,7 @@ from benchmarks.contest import Contest, Rule, Table, run_ours
 from benchmarks.optuna_pruners import run_optuna
 from benchmarks.synetune import METHODS, run_synetune
 from raysweep.orchestrator.rebuild import Objects
+from raysweep.orchestrator.spec_method import pair_amiss
 from raysweep.schedulers.catalog import SCHEDULERS
 from raysweep.searchers.catalog import SEARCHERS
 from raysweep.trials.names import nearest
@@ -112,6 +113,8 @@ def check(contender: str) -> None:
         searchers = METHODS
     if searcher.partition("@")[0] not in searchers:
         raise ValueError(f"{name} takes no searcher {searcher!r}; {nearest(searcher, searchers)}")
+    if amiss := pair_amiss(searcher.partition("@")[0], name):
+        raise ValueError(f"{contender}: {amiss}")
 
 
 def rule_of(written: str, max_t: int, training_s: float = 0.0) -> Rule:

@@ -93,6 +93,7 @@ def test_rules_end_at_the_recording_s_last_step_with_the_peers_factor() -> None:
         ("asah/random", "no rule 'asah'; did you mean 'asha'"),
         ("asha/rendom", "asha takes no searcher 'rendom'; did you mean 'random'"),
         ("optuna-median/tpe", "takes no searcher 'tpe'; allowed: optuna-tpe"),
+        ("dehb/random", "scheduler dehb: .* searcher is random"),
     ],
 )
 def test_what_is_no_contender_is_refused_with_the_nearest(contender: str, message: str) -> None:
