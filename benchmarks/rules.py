@@ -43,9 +43,10 @@ RULES: dict[str, dict[str, Any]] = {
     "threshold": {"name": "threshold", "max_t": 27, "upper": 0.5},
     "plateau": {"name": "plateau", "max_t": 27},
     "patience": {"name": "patience", "max_t": 27},
+    "curve": {"name": "curve", "max_t": 27},
 }
 
-LARGEST = {"mo_asha": 10_000}
+LARGEST = {"mo_asha": 10_000, "curve": 1_000}
 """Where a rule is not measured beyond: at a millisecond a decision it would take long to get there."""
 
 

@@ -156,6 +156,11 @@ def _standing(row: Mapping[str, Any], metric: str) -> str:
         return f"{lacks} at rung {row['rung']}"
     if row["rank"] is None:
         return _by_itself(row, metric)
+    if _rule(row).startswith("curve"):
+        return (
+            f"{metric} {number(value)} at rung {row['rung']} is the {row['rank']:,}. of {row['peers']:,} "
+            f"by expected improvement per cost, where the best so far is {number(row['cutoff'])}"
+        )
     text = (
         f"{metric} {number(value)} ranks {row['rank']:,} of {row['peers']:,} at rung {row['rung']}"
     )

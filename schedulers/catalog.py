@@ -9,6 +9,7 @@ from raysweep.schedulers import around
 from raysweep.schedulers.asha import PromotionAsha, StoppingAsha
 from raysweep.schedulers.base import Scheduler
 from raysweep.schedulers.brackets import of_asha, of_hyperband
+from raysweep.schedulers.curve import CURVE_OPTIONS, CurveForecasts
 from raysweep.schedulers.dehb import Dehb
 from raysweep.schedulers.fifo import Fifo
 from raysweep.schedulers.hyper_tune import HyperTune
@@ -63,6 +64,7 @@ class Entry(NamedTuple):
         amiss: what is wrong with options that are each allowed, "" for nothing.
         wants: what `build` must know of the sweep, attributes of a `Setting`, and why; if anything,
             it takes the setting before the options.
+        looks: it takes the setting all the same, though it can do without any of it.
         least_metrics: so many must be optimised.
         around: options that schedulers around the rule see to.
     """
@@ -72,6 +74,7 @@ class Entry(NamedTuple):
     build: Callable[..., Scheduler]
     amiss: Callable[[_Options], str] = _nothing_amiss
     wants: Mapping[str, str] = {}
+    looks: bool = False
     least_metrics: int = 1
     around: Mapping[str, Option] = around.AUDIT
 
@@ -274,6 +277,12 @@ SCHEDULERS: dict[str, Entry] = {
         },
         Dehb,
     ),
+    "curve": Entry(
+        "goes on with the trial whose curve promises most for its cost, by a model of all curves",
+        CURVE_OPTIONS,
+        CurveForecasts,
+        looks=True,
+    ),
     "hyperband": Entry(
         "brackets of successive halving, from many short trials to few long ones",
         {
@@ -365,7 +374,7 @@ def build_scheduler(name: str, options: Mapping[str, Any], setting: Setting = UN
         check_goal(name, setting.goal)
     check_unit(name, checked, setting.goal, setting.prices)
     own = {option: value for option, value in checked.items() if option in entry.options}
-    rule = entry.build(setting, **own) if entry.wants else entry.build(**own)
+    rule = entry.build(setting, **own) if entry.wants or entry.looks else entry.build(**own)
     return around.around(rule, checked, setting, setting.goal if entry.least_metrics > 1 else None)
 
 

@@ -31,6 +31,7 @@ SCHEDULERS: list[dict[str, Any]] = [
     {"name": "threshold", "max_t": 9, "upper": 0.8},
     {"name": "plateau", "max_t": 9, "tolerance": 0.05},
     {"name": "patience", "max_t": 9, "patience": 2, "min_delta": 0.1},
+    {"name": "curve", "max_t": 9},
     {"name": "asha", "max_t": 9, "form": "stopping", "judge_by": "best", "audit": 0.5},
     {"name": "asha", "max_t": 9, "judge_by": "smoothed", "audit": 0.5},
     {"name": "hyperband", "max_t": 9, "audit": 0.5},
