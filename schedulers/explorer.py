@@ -6,7 +6,7 @@ multiplied by a factor drawn from a few, or drawn anew from its prior.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from raysweep.trials.domains import Choice, Domain, Fixed, Float, Int
@@ -154,7 +154,9 @@ class Perturb:
         """Nothing."""
 
 
-def first_allowed(space: Space, config: Config, draw: Any) -> dict[str, Any]:
+def first_allowed(
+    space: Space, config: Config, draw: Callable[[], Mapping[str, Any]]
+) -> dict[str, Any]:
     """`config` with the first of up to 100 drawn changes that `space` allows; else as it is.
 
     Args:
@@ -201,6 +203,5 @@ def _snapped(domain: Float | Int, value: float) -> Any:
 def _neighbour(domain: Choice, value: Any, factor: float) -> Any:
     if not domain.ordered:
         return value
-    places: Mapping[bool, int] = {True: 1, False: -1}
-    place = domain.options.index(value) + places[factor > 1]
+    place = domain.options.index(value) + (1 if factor > 1 else -1)
     return domain.options[min(max(place, 0), len(domain.options) - 1)]
