@@ -1,6 +1,6 @@
 """Shares that grow, on real devices: a sweep whose trials go from a quarter of a GPU to a whole one.
 
-    python -m benchmarks.elastic [--trials 27] [--max-t 81] [--samples 65536] [--json FILE]
+    python -m benchmarks.elastic [--trials 36] [--max-t 27] [--samples 65536] [--json FILE]
 
 Each step trains a network on as many samples, in batches that grow with the share. Printed as
 JSON: for every share how many attempts held it, the median seconds of a step, samples a second and
@@ -22,7 +22,7 @@ import raysweep
 from raysweep.trials.clock import SystemClock
 
 SMALLEST = 0.25
-GROWTH = {9: 0.5, 27: 1}
+GROWTH = {3: 0.5, 9: 1}
 
 
 class Net(raysweep.Trainable):
@@ -118,8 +118,8 @@ def main() -> None:
     import torch
 
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--trials", type=int, default=27)
-    parser.add_argument("--max-t", type=int, default=81)
+    parser.add_argument("--trials", type=int, default=36)
+    parser.add_argument("--max-t", type=int, default=27)
     parser.add_argument("--samples", type=int, default=65_536, help="of each step")
     parser.add_argument("--width", type=int, default=None)
     parser.add_argument("--json", type=Path, default=None)

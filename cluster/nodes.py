@@ -70,7 +70,12 @@ class Seats:
         self.nodes: Nodes = {}
 
     def vacant(self, taken: Mapping[Seat, Any], now_s: float) -> list[Block]:
-        """Blocks on living nodes that nobody has taken and whose last failure is long enough ago."""
+        """Blocks on living nodes that nobody has taken and whose last failure is long enough ago.
+
+        What was given up is wanted again if all else is lost.
+        """
+        if not taken:
+            self._given_up.clear()
         due = []
         room = math.inf if self._limit is None else self._limit - len(taken)
         for node, has in self.nodes.items():

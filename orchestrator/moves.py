@@ -137,6 +137,10 @@ class Moves:
     def _reshape(self) -> None:
         self.turn.actions.extend(self.placing.plan(self.spend.at, self._left))
 
+    def consolidate(self) -> None:
+        """Nobody will start any more: let an autoscaler have the nodes on which nothing runs."""
+        self.turn.actions.extend(self.placing.spare(self.spend.at))
+
     def _left(self, trial: TrialId) -> int:
         """How many steps a trial on a slot may still run before it asks."""
         live = self.live[trial]

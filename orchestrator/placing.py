@@ -147,6 +147,19 @@ class Placing:
                 )
         return made
 
+    def spare(self, at: float) -> list[Reshape]:
+        """Give back the slots of nodes on which nothing runs: nobody will come to want them."""
+        used = {place.node for _, place in self.slots.held()}
+        writing = set(self.slots.finishing.values())
+        idle: dict[Device, list[str]] = {}
+        for slot, place in self.slots.open():
+            if used and place.node not in used and slot not in writing:
+                idle.setdefault(place.on, []).append(slot)
+        for slots in idle.values():
+            for slot in slots:
+                self.slots.down(slot, at)
+        return [Reshape(tuple(slots), ()) for slots in idle.values()]
+
     def _reserved(self, wait: Wait | None = None) -> set[Device]:
         """The devices that are kept for others than `wait`."""
         return {other.device for other in self._waits if other.device and other is not wait}

@@ -258,6 +258,9 @@ class SweepState:
         while wanted > 0 and (trial := self.waiting.ask(new=self._may_suggest())):
             wanted -= 1
             self._moves.do(actions.Suggest(trial))
+        all_run = self._placing.shares.elastic and self.slots.busy == len(self.live)
+        if all_run and not self._more():
+            self._moves.consolidate()
 
     def _batch(self) -> list[tuple[LiveTrial, Reason]]:
         """Whom to place next: one trial, or at once all those who are to share out the room."""

@@ -30,7 +30,8 @@ def test_seats_are_joined_parted_and_given_up() -> None:
     assert seats.reshape([a[3], a[1]], (1, 1)) == [(a[3],), (a[1],)]
     assert seats.vacant({}, 0.0) == [(seat,) for seat in a]
     assert seats.reshape(a[:3], ()) == []
-    assert seats.vacant({}, 0.0) == [(a[3],)]
+    assert seats.vacant({a[3]: 1}, 0.0) == []
+    assert len(seats.vacant({}, 0.0)) == 4, "all else is lost"
 
 
 def test_a_joined_slot_takes_the_room_of_all_its_seats() -> None:

@@ -205,6 +205,10 @@ def test_slots_are_joined_and_parted_on_their_device(ray_pool: MakeRayPool) -> N
     watched.pool.do(Reshape((large.slot, watched.slot(5)), (3,)))
     back = watched.until(SlotUp, count=8)
     assert (back.slot, back.size) == (watched.slot(5), 1), "one of them is gone: the other stays"
+    watched.pool.do(Reshape((back.slot,), ()))
+    watched.quiet(20)
+    ups, downs = ([e.slot for e in watched.told if isinstance(e, k)] for k in (SlotUp, SlotDown))
+    assert (downs[-1], len(ups)) == (back.slot, 8), "its room is given back, and stays free"
 
 
 def test_a_process_is_kept_or_fresh_as_told(ray_pool: MakeRayPool) -> None:

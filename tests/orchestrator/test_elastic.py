@@ -102,6 +102,19 @@ def test_whose_patience_is_over_runs_small() -> None:
     assert {size for step, size in patient.sizes if step} == {4}
 
 
+def test_nodes_are_given_back_before_the_last_trial_has_ended() -> None:
+    """Each device is a node of its own in the simulator; one trial is the last to run."""
+    machine = FOUR_GPUS._replace(step_sigma=1.0)
+    plain, elastic = (
+        Watch(machine, Shares(elastic=given), {"name": "fifo", "max_t": 9})
+        for given in (False, True)
+    )
+    assert len(plain.places) == 16
+    assert len({node for node, _, _ in elastic.places.values()}) == 1
+    assert elastic.closed.exit_code == 0
+    assert elastic.closed.at == plain.closed.at
+
+
 def test_what_was_spent_counts_the_shares() -> None:
     """Each attempt's time on its slot times the slot's size times a quarter of a GPU."""
     watch = Watch(FOUR_GPUS, LADDER, ASHA, gpu=0.25, budget=Budget(trials=200))

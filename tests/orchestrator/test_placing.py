@@ -166,6 +166,22 @@ def test_while_no_new_ones_come_the_room_is_shared_out() -> None:
     assert [placing.size(81, claimants) for claimants in (1, 2, 3, 4, 5)] == [4, 4, 2, 2, 1]
 
 
+def test_nodes_on_which_nothing_runs_are_given_back() -> None:
+    placing = two_devices()
+    for number in range(3):
+        placing.slots.up(f"c{number}", Place("n1", "A"))
+        placing.slots.up(f"d{number}", Place("n2", "A"))
+    assert placing.spare(0.0) == [], "nothing runs at all: the sweep is about to close"
+    busy(placing, "a0", "d0")
+    placing.slots.release("d0")
+    placing.slots.finishing["t9"] = "d0"
+    given = {frozenset(made.slots): made.sizes for made in placing.spare(1.0)}
+    assert given == {frozenset({"c0", "c1", "c2"}): (), frozenset({"d1", "d2"}): ()}
+    del placing.slots.finishing["t9"]
+    assert placing.spare(2.0) == [Reshape(("d0",), ())]
+    assert placing.slots.free == 7, "n0 stays"
+
+
 def test_what_is_waited_for_survives_json() -> None:
     placing = two_devices()
     busy(placing, "a0", "b0")
