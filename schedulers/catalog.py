@@ -32,7 +32,7 @@ from raysweep.schedulers.population import (
 )
 from raysweep.schedulers.rungs import reached_steps, rung_steps
 from raysweep.schedulers.setting import UNKNOWN, Setting
-from raysweep.schedulers.threshold import Line, Threshold
+from raysweep.schedulers.threshold import Threshold, bound, bounds_amiss
 from raysweep.schedulers.units import STEPS, check_unit, unit_of
 from raysweep.trials.errors import SpecError
 from raysweep.trials.goal import Goal
@@ -42,7 +42,6 @@ from raysweep.trials.options import (
     check_options,
     count,
     is_number,
-    is_whole,
     number,
     word,
 )
@@ -95,40 +94,6 @@ def _smoothing(default: float) -> Option:
 
 def _least_improvement() -> Option:
     return Option("a number, 0 or more", lambda v: is_number(v) and v >= 0, 0.0)
-
-
-def _bound() -> Option:
-    return Option(
-        "a number, or [step, number] pairs with ascending steps of 1 or more",
-        lambda v: is_number(v) or _are_pairs(v),
-    )
-
-
-def _are_pairs(value: Any) -> bool:
-    if not isinstance(value, (list, tuple)) or not value:
-        return False
-    if not all(isinstance(pair, (list, tuple)) and len(pair) == 2 for pair in value):
-        return False
-    steps = [step for step, _ in value]
-    return (
-        all(is_whole(step) and step >= 1 for step in steps)
-        and steps == sorted(set(steps))
-        and all(is_number(bound) for _, bound in value)
-    )
-
-
-def _bounds_amiss(options: _Options) -> str:
-    lower, upper = options["lower"], options["upper"]
-    if lower is None and upper is None:
-        return "neither lower nor upper is given; give one of them, or both"
-    low, high = Line(lower, float("-inf")), Line(upper, float("inf"))
-    for step in sorted({1, *low.steps, *high.steps}):
-        if low.at(step) > high.at(step):
-            return (
-                f"lower {low.at(step):g} is above upper {high.at(step):g} from step {step} on, so "
-                f"no value could go on; swap them"
-            )
-    return ""
 
 
 def _never(option: str) -> Callable[[_Options], str]:
@@ -185,14 +150,14 @@ SCHEDULERS: dict[str, Entry] = {
     "threshold": Entry(
         "stops a trial whose value is beyond a bound",
         {
-            "lower": _bound(),
-            "upper": _bound(),
+            "lower": bound(),
+            "upper": bound(),
             "max_t": _MAX_T,
             "grace_period": count(1),
             "interval": count(1),
         },
         Threshold.of,
-        _bounds_amiss,
+        bounds_amiss,
         wants={
             "goal": "its bounds are in the metric's unit, so it must know which way that is better"
         },

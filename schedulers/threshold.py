@@ -9,7 +9,7 @@ or change with the steps: [[1, 100.0], [50, 2.5]] is 100 from step 1 and 2.5 fro
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import inf
 from typing import Any, Self
 
@@ -17,6 +17,7 @@ from raysweep.schedulers.periodic import Periodic
 from raysweep.schedulers.setting import Setting
 from raysweep.trials.decisions import Reason
 from raysweep.trials.goal import WORST, Goal
+from raysweep.trials.options import Option, is_number, is_whole
 from raysweep.trials.trial import Outcome, Report, TrialId
 
 Bound = float | Sequence[tuple[int, float]]
@@ -111,3 +112,39 @@ def _as_scores(goal: Goal, bound: Bound | None) -> Bound | None:
         return None if bound is None else goal.scores([bound])[0]
     scores = goal.scores([value for _, value in bound])
     return [(step, score) for (step, _), score in zip(bound, scores, strict=True)]
+
+
+def bound() -> Option:
+    """An option that is a bound: one number, or one from each of several steps on."""
+    return Option(
+        "a number, or [step, number] pairs with ascending steps of 1 or more",
+        lambda v: is_number(v) or _are_pairs(v),
+    )
+
+
+def _are_pairs(value: Any) -> bool:
+    if not isinstance(value, (list, tuple)) or not value:
+        return False
+    if not all(isinstance(pair, (list, tuple)) and len(pair) == 2 for pair in value):
+        return False
+    steps = [step for step, _ in value]
+    return (
+        all(is_whole(step) and step >= 1 for step in steps)
+        and steps == sorted(set(steps))
+        and all(is_number(number) for _, number in value)
+    )
+
+
+def bounds_amiss(options: Mapping[str, Any]) -> str:
+    """What is wrong with bounds that are each allowed; "" for nothing."""
+    lower, upper = options["lower"], options["upper"]
+    if lower is None and upper is None:
+        return "neither lower nor upper is given; give one of them, or both"
+    low, high = Line(lower, float("-inf")), Line(upper, float("inf"))
+    for step in sorted({1, *low.steps, *high.steps}):
+        if low.at(step) > high.at(step):
+            return (
+                f"lower {low.at(step):g} is above upper {high.at(step):g} from step {step} on, so "
+                f"no value could go on; swap them"
+            )
+    return ""
