@@ -16,6 +16,7 @@ from raysweep.orchestrator.rules import Rules
 from raysweep.orchestrator.state import SweepState
 from raysweep.schedulers.catalog import build_scheduler
 from raysweep.schedulers.setting import Setting
+from raysweep.trials import actions, events
 from raysweep.trials.clock import ManualClock
 from raysweep.trials.decisions import Verdict
 from raysweep.trials.events import Closed, Event, Opened, Reported
@@ -152,3 +153,36 @@ def check_record(memory: Memory) -> None:
                 endings[verdict.trial] += 1
                 over.add((verdict.trial, verdict.attempt))
     assert all(count == 1 for count in endings.values())
+
+
+class Hand:
+    """A state machine fed by hand."""
+
+    def __init__(self, state: SweepState, slots: int = 1) -> None:
+        self.state, self.at = state, 0.0
+        self.answers = True  # to `Finish`
+        self.done: list[Any] = []
+        self.give(events.Opened(0.0, 1, 0.0, "here"))
+        for number in range(slots):
+            self.give(events.SlotUp(0.0, f"s{number}", "n0", ""))
+
+    def give(self, event: events.Event) -> list[actions.Action]:
+        turn = self.state.handle(event)
+        for action in turn.actions:
+            self.done.append(action)
+            if isinstance(action, actions.Suggest):
+                self.give(events.Suggested(self.at, action.trial, {"x": 0.5}))
+            elif isinstance(action, actions.Finish) and self.answers:
+                self.give(events.Finished(self.at, action.trial, action.attempt, 0, None))
+        return turn.actions
+
+    def report(self, trial: str, step: int, loss: float, attempt: int = 1) -> list[actions.Action]:
+        columns = {"loss": [loss]}
+        return self.give(events.Reported(self.at, trial, attempt, [step], [1.0], columns))
+
+    def last(self, kind: type) -> Any:
+        return [action for action in self.done if isinstance(action, kind)][-1]
+
+
+def dropped(hand: Hand) -> list[str]:
+    return [a.path for a in hand.done if isinstance(a, actions.DropCheckpoint)]

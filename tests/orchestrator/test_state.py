@@ -11,7 +11,7 @@ import pytest
 from raysweep.cluster.simulated import Machine
 from raysweep.orchestrator.budget import Budget
 from raysweep.orchestrator.live_trial import LiveTrial
-from raysweep.orchestrator.rules import Keep, Rules
+from raysweep.orchestrator.rules import Rules
 from raysweep.orchestrator.state import SweepState
 from raysweep.schedulers.fifo import Fifo
 from raysweep.trials import actions, events
@@ -19,40 +19,11 @@ from raysweep.trials.decisions import Decision
 from raysweep.trials.errors import IllegalTransition
 from raysweep.trials.events import ErrorClass
 from raysweep.trials.trial import Report, Status
-from tests.orchestrator.harness import GOAL, Memory, OneNumber, make_state, run
+from tests.orchestrator.harness import GOAL, Hand, Memory, OneNumber, make_state, run
 
 FIFO = {"name": "fifo", "max_t": 3}
 PROMOTION = {"name": "asha", "max_t": 9, "form": "promotion"}
 STOPPING = {"name": "asha", "max_t": 9, "form": "stopping"}
-
-
-class Hand:
-    """A state machine fed by hand."""
-
-    def __init__(self, state: SweepState, slots: int = 1) -> None:
-        self.state, self.at = state, 0.0
-        self.answers = True  # to `Finish`
-        self.done: list[Any] = []
-        self.give(events.Opened(0.0, 1, 0.0, "here"))
-        for number in range(slots):
-            self.give(events.SlotUp(0.0, f"s{number}", "n0", ""))
-
-    def give(self, event: events.Event) -> list[actions.Action]:
-        turn = self.state.handle(event)
-        for action in turn.actions:
-            self.done.append(action)
-            if isinstance(action, actions.Suggest):
-                self.give(events.Suggested(self.at, action.trial, {"x": 0.5}))
-            elif isinstance(action, actions.Finish) and self.answers:
-                self.give(events.Finished(self.at, action.trial, action.attempt, 0, None))
-        return turn.actions
-
-    def report(self, trial: str, step: int, loss: float, attempt: int = 1) -> list[actions.Action]:
-        columns = {"loss": [loss]}
-        return self.give(events.Reported(self.at, trial, attempt, [step], [1.0], columns))
-
-    def last(self, kind: type) -> Any:
-        return [action for action in self.done if isinstance(action, kind)][-1]
 
 
 def test_a_trial_runs_from_suggestion_to_finish() -> None:
@@ -189,80 +160,6 @@ def test_a_promotion_that_overtakes_the_pause_is_kept() -> None:
     hand.give(events.Paused(0.0, "t000000", 1, 1, "a"))
     start = hand.last(actions.Start)
     assert (start.trial, start.checkpoint, start.run_to) == ("t000000", "a", 3)
-
-
-def test_old_checkpoints_are_dropped_only_when_a_newer_one_is_recorded() -> None:
-    hand = Hand(make_state({"name": "fifo"}, budget=Budget(trials=1)))
-    hand.give(events.Checkpointed(0.0, "t000000", 1, 1, "one"))
-    assert not [a for a in hand.done if isinstance(a, actions.DropCheckpoint)]
-    hand.give(events.Checkpointed(0.0, "t000000", 1, 2, "two"))
-    assert hand.last(actions.DropCheckpoint).path == "one"
-    hand.give(events.Ended(0.0, "t000000", 1, 2))
-    assert [a.path for a in hand.done if isinstance(a, actions.DropCheckpoint)] == ["one"]
-
-
-def dropped(hand: Hand) -> list[str]:
-    return [a.path for a in hand.done if isinstance(a, actions.DropCheckpoint)]
-
-
-def test_a_trial_that_pauses_with_its_newest_checkpoint_keeps_it() -> None:
-    """Found by killing drivers: the periodic checkpoint and the pause fell on the same step."""
-    hand = Hand(make_state(PROMOTION))
-    hand.report("t000000", 1, 0.1)
-    hand.give(events.Checkpointed(0.0, "t000000", 1, 1, "checkpoints/t000000/1-1"))
-    hand.give(events.Paused(0.0, "t000000", 1, 1, "checkpoints/t000000/1-1"))
-    assert hand.state.live["t000000"].checkpoint == "checkpoints/t000000/1-1"
-    assert dropped(hand) == []
-
-
-def test_the_checkpoint_of_a_trial_stopped_at_that_step_is_dropped() -> None:
-    hand = Hand(make_state(STOPPING))
-    hand.report("t000000", 1, float("nan"))
-    hand.give(events.Checkpointed(0.0, "t000000", 1, 1, "late"))
-    assert dropped(hand) == ["late"]
-
-
-def test_the_last_checkpoint_of_a_completed_trial_frees_the_one_before() -> None:
-    hand = Hand(make_state({"name": "fifo", "max_t": 2}))
-    hand.report("t000000", 1, 0.2)
-    hand.give(events.Checkpointed(0.0, "t000000", 1, 1, "first"))
-    hand.report("t000000", 2, 0.1)
-    assert dropped(hand) == []
-    hand.give(events.Checkpointed(0.0, "t000000", 1, 2, "last"))
-    assert dropped(hand) == ["first"]
-
-
-def test_a_sweep_does_not_close_before_the_last_checkpoint_is_written() -> None:
-    hand = Hand(make_state({"name": "fifo", "max_t": 1}, budget=Budget(trials=1)))
-    hand.answers = False
-    hand.report("t000000", 1, 0.1)
-    assert not [action for action in hand.done if isinstance(action, actions.Close)]
-    hand.give(events.Finished(1.0, "t000000", 1, 1, "checkpoints/t000000/1-1"))
-    assert hand.last(actions.Close).exit_code == 0
-    assert dropped(hand) == []
-
-
-def test_a_process_that_dies_over_its_last_checkpoint_does_not_hold_the_sweep_up() -> None:
-    hand = Hand(make_state({"name": "fifo", "max_t": 1}, budget=Budget(trials=1)))
-    hand.answers = False
-    hand.report("t000000", 1, 0.1)
-    hand.give(events.SlotDown(1.0, "s0", "killed"))
-    hand.give(events.SlotUp(2.0, "s1", "n0", ""))
-    assert hand.last(actions.Close).exit_code == 0
-    assert hand.state.ended[Status.COMPLETED] == 1
-
-
-def test_an_unreadable_checkpoint_is_given_up_for_the_one_before() -> None:
-    hand = Hand(make_state({"name": "fifo"}, retries={"infra": 9, "checkpoint": 1}, keep=Keep(2)))
-    hand.report("t000000", 1, 0.5)
-    hand.give(events.Checkpointed(0.0, "t000000", 1, 1, "one"))
-    hand.give(events.Checkpointed(0.0, "t000000", 1, 2, "two"))
-    hand.give(events.Failed(0.0, "t000000", 1, ErrorClass.INFRA, "node", ""))
-    hand.give(events.SlotDown(0.0, "s0", "node"))
-    hand.give(events.SlotUp(0.0, "s1", "n0", ""))
-    assert hand.last(actions.Start).checkpoint == "two"
-    hand.give(events.Failed(0.0, "t000000", 2, ErrorClass.CHECKPOINT, "hash differs", ""))
-    assert hand.last(actions.Start).checkpoint == "one"
 
 
 def test_five_failures_alike_before_any_report_end_the_sweep() -> None:
