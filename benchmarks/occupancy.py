@@ -41,9 +41,17 @@ RULES: dict[str, dict[str, Any]] = {
     "asha, stopping": {"name": "asha", "form": "stopping"},
     "asha, 3 brackets": {"name": "asha", "brackets": 3},
     "pasha": {"name": "pasha"},
+    "asha, in seconds": {"name": "asha", "unit": "seconds"},
+    "asha, smoothed, audited": {"name": "asha", "judge_by": "smoothed", "audit": 0.05},
+    "mo_asha": {"name": "mo_asha"},
+    "hyper_tune": {"name": "hyper_tune"},
+    "curve": {"name": "curve"},
     "hyperband, asynchronous": {"name": "hyperband", "form": "asynchronous"},
     "hyperband, synchronous": {"name": "hyperband"},
 }
+
+DEAR = {"curve": 0.1}
+"""Rules that take 10 ms for a decision are shown for that part of the seconds."""
 
 
 class Busy:
@@ -66,8 +74,7 @@ def measure(rule: dict[str, Any], workers: int, seconds: float, seed: int = 0) -
         {
             "trainable": "none:none",
             "space": {f"x{n}": {"uniform": [0.0, 1.0]} for n in range(3)},
-            "metric": "loss",
-            "mode": "min",
+            "metrics": {"loss": "min"} | ({"size": "min"} if rule["name"] == "mo_asha" else {}),
             "searcher": {"name": "random"},
             "scheduler": {**rule, "max_t": MAX_T},
             "seed": seed,
@@ -100,7 +107,9 @@ def main() -> None:
     options = parser.parse_args()
     rows = []
     for name in [name.strip() for name in options.rules.split(";") if name.strip()] or RULES:
-        rows.append({"rule": name, **measure(RULES[name], options.workers, options.seconds)})
+        seconds = options.seconds * DEAR.get(name, 1.0)
+        found = measure(RULES[name], options.workers, seconds)
+        rows.append({"rule": name, "seconds": seconds, **found})
         print("  ".join(f"{key} {value}" for key, value in rows[-1].items()), flush=True)
     if options.json:
         written = {"workers": options.workers, "rules": rows}

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.occupancy import MACHINE, RULES, measure
+from benchmarks.occupancy import DEAR, MACHINE, RULES, measure
 
 
-@pytest.mark.parametrize("rule", RULES.values(), ids=RULES.keys())
-def test_workers_are_busy_under_every_rule(rule: dict[str, object]) -> None:
-    found = measure(rule, workers=100, seconds=30.0)
+@pytest.mark.parametrize("rule", [name for name in RULES if name not in DEAR])
+def test_workers_are_busy_under_every_rule(rule: str) -> None:
+    found = measure(RULES[rule], workers=100, seconds=30.0)
     assert found["busy"] >= 0.95
     assert found["failed"] > 50, "one step in twenty raises"
     lagging = MACHINE.straggler_share * (1 - 1 / MACHINE.straggler_factor)

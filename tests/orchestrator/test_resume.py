@@ -1,12 +1,11 @@
 """A driver may die after any event: what a resumed sweep does must not depend on it.
 
-Two crashes are played after every single event (under `curve` every eleventh) of 100 seeded sweeps under each rule, of two in the
-default run. In the first, the events
-after the crash are those of the uninterrupted sweep; the resumed state must take every decision
-alike, byte for byte. In the second, everything that ran dies with the driver; the resumed sweep
-runs to its end on a new simulated cluster, and its final tables must be those of the
-uninterrupted one wherever they do not hang on who came first (FIFO), and must lose, double and
-contradict nothing under every scheduler.
+Two crashes are played after every single event (under `curve` after every eleventh) of 100 seeded
+sweeps under each rule, of two in the default run. In the first, the events after the crash are those
+of the uninterrupted sweep; the resumed state must take every decision alike, byte for byte. In the
+second, everything that ran dies with the driver; the resumed sweep runs to its end on a new simulated
+cluster, and its final tables must be those of the uninterrupted one wherever they do not hang on who
+came first (FIFO), and must lose, double and contradict nothing under every scheduler.
 """
 
 from __future__ import annotations
