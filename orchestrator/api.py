@@ -56,7 +56,8 @@ def run(
         name, storage: the sweep goes to `storage/name`.
         seed: of every random draw.
         progress: show live progress on the terminal.
-        spec: any further key of a spec (docs/spec.md), e.g. `retries`, `cluster`.
+        spec: any further key of a spec (docs/spec.md), e.g. `retries`, `cluster`, or
+            `confirm={"top": 5, "seeds": 3}`.
 
     Returns:
         The results as tables; `.best()` is the best report.

@@ -23,7 +23,7 @@ app = typer.Typer(
 for _command in (
     cli_run.run, cli_run.resume, cli_run.stop,
     cli_look.status, cli_look.ls, cli_look.best, cli_look.trials, cli_look.explain,
-    cli_look.audit, cli_schedule.schedule, cli_look.verify,
+    cli_look.audit, cli_look.confirmed, cli_schedule.schedule, cli_look.verify,
     cli_spec.validate, cli_simulate.simulate, cli_simulate.replay, cli_spec.init,
 ):  # fmt: skip
     app.command()(_command)

@@ -1,5 +1,5 @@
 """The commands that look at a sweep and change nothing: status, ls, best, trials, explain, audit,
-verify."""
+confirmed, verify."""
 
 from __future__ import annotations
 
@@ -138,13 +138,10 @@ def explain(
             stdout().print(f"printed  {log}", soft_wrap=True)
 
 
-def audit(
-    path: SweepArgument,
-    as_json: Json = False,
-    confidence: Annotated[
-        float, typer.Option(metavar="P", help="Of the intervals, between 0 and 1.")
-    ] = 0.95,
-) -> None:
+Confidence = Annotated[float, typer.Option(metavar="P", help="Of the intervals, between 0 and 1.")]
+
+
+def audit(path: SweepArgument, as_json: Json = False, confidence: Confidence = 0.95) -> None:
     """What early stopping cost and saved, from the condemned trials that ran on (`audit:`)."""
     from raysweep.orchestrator import audit_report
     from raysweep.orchestrator.audit import audit as estimated
@@ -156,6 +153,18 @@ def audit(
         print_json(facts)
     else:
         stdout().print(audit_report.shown(facts), soft_wrap=True)
+
+
+def confirmed(path: SweepArgument, as_json: Json = False, confidence: Confidence = 0.95) -> None:
+    """The best configuration by fresh seeds alone, and how much too good its own value was."""
+    from raysweep.orchestrator import confirm_report
+    from raysweep.results.read import read
+
+    facts = confirm_report.facts_of(read(sweep_path(path)), confidence)
+    if as_json:
+        print_json(facts)
+    else:
+        stdout().print(confirm_report.shown(facts), soft_wrap=True)
 
 
 def verify(path: SweepArgument, as_json: Json = False) -> None:

@@ -46,7 +46,13 @@ def schedule(results: Results, trial: str) -> list[Stage]:
 
 
 def birth(results: Results, trial: _Row) -> str:
-    """How a child came to be, in a sentence."""
+    """How a child or a replicate came to be, in a sentence."""
+    if original := trial["replicate_of"]:
+        why = json.loads(trial["why"])
+        return printable(
+            f"replicate of {original}, which ranked {why['rank']:,} with {number(why['value'])}: trains "
+            f"its config from scratch on a fresh seed, to step {why['to_step']:,}"
+        )
     *_, before, own = schedule(results, trial["trial_id"])
     text = (
         f"a child of {before.trial}: goes on from its checkpoint of step {own.from_step:,} with "
@@ -62,6 +68,12 @@ def offspring(results: Results, trial: _Row) -> Iterator[tuple[float, str, dict[
     """Who was made of a trial, and who took its place: when, in words, and in facts."""
     own, config = trial["trial_id"], json.loads(trial["config_json"])
     for row in _rows(results):
+        if row["replicate_of"] == own:
+            text = (
+                f"{row['trial_id']} trains its config again, from scratch and on a seed of its own"
+            )
+            facts = {"replicate": row["trial_id"], "replicate_of": own}
+            yield row["created_at"], text, {"verb": "replicated", **facts}
         if not row["parent"]:
             continue
         child, parent, step = row["trial_id"], row["parent"], row["parent_step"]
@@ -85,6 +97,9 @@ def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
 
 
 def _rows(results: Results) -> list[dict[str, Any]]:
-    names = ["trial_id", "parent", "parent_step", "created_at", "steps", "config_json", "why"]
+    names = [
+        "trial_id", "parent", "parent_step", "replicate_of", "created_at", "steps", "config_json",
+        "why",
+    ]  # fmt: skip
     rows: list[dict[str, Any]] = results.arrow("trials").select(names).to_pylist()
     return rows

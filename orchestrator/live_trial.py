@@ -20,12 +20,13 @@ class LiveTrial:
     searcher and scheduler were told of; `run_to` the step up to which it may run. It is *owed* a
     slot when it was granted more than it has run, e.g. after a drain. `elapsed_s` is the attempt's
     training time so far. A child of `parent` has in `origin` the step and path of the parent's
-    checkpoint until it has one of its own.
+    checkpoint until it has one of its own. A trial that is a replicate names its original in
+    `replicate_of`.
     """
 
     __slots__ = (
         "attempt", "best", "charged", "checkpoints", "config", "elapsed_s", "id", "origin", "owed",
-        "parent", "run_to", "slot", "started", "status", "story", "told",
+        "parent", "replicate_of", "run_to", "slot", "started", "status", "story", "told",
     )  # fmt: skip
 
     def __init__(
@@ -47,6 +48,7 @@ class LiveTrial:
         self.story: tuple[str, ...] = ()
         self.parent = parent
         self.origin: tuple[int, str] | None = None
+        self.replicate_of: TrialId | None = None
 
     @property
     def step(self) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 
 from raysweep.orchestrator.advice import Advice
 from raysweep.orchestrator.budget import Spend
+from raysweep.orchestrator.confirm import RULE, Confirmation
 from raysweep.orchestrator.live_trial import LiveTrial
 from raysweep.orchestrator.placing import Placing
 from raysweep.orchestrator.retention import Retention
@@ -20,11 +21,11 @@ from raysweep.orchestrator.turn import Turn, verdict
 from raysweep.orchestrator.waiting import Waiting
 from raysweep.trials import actions, decisions
 from raysweep.trials.decisions import Reason
-from raysweep.trials.events import ErrorClass
+from raysweep.trials.events import ErrorClass, Suggested
 from raysweep.trials.streams import Stream
 from raysweep.trials.trial import Status, TrialId
 
-_PARTS = ("spend", "slots", "waiting", "placing", "advice", "retention")
+_PARTS = ("spend", "slots", "waiting", "placing", "advice", "retention", "confirmation")
 """Attributes that can write themselves down."""
 
 
@@ -37,7 +38,7 @@ class Moves:
 
     Attributes:
         live, ended: the trials that have not ended, and how many have, by status.
-        unborn: the children that were decided on and are not in the journal yet.
+        unborn: children and replicates that were decided on and are not in the journal yet.
         turn: the answer to the event at hand; each move adds to it.
     """
 
@@ -49,6 +50,7 @@ class Moves:
         self.waiting = Waiting()
         self.placing = Placing(self.slots, rules.shares)
         self.retention = Retention(rules.keep)
+        self.confirmation = Confirmation(rules.confirm)
         self.live: dict[TrialId, LiveTrial] = {}
         self.unborn: dict[TrialId, actions.Fork] = {}
         self.ended = dict.fromkeys((Status.COMPLETED, Status.STOPPED, Status.FAILED), 0)
@@ -101,6 +103,24 @@ class Moves:
             trial.origin = (step, path)
         self.waiting.again(child, Reason("fork"))
 
+    def replicate(self) -> bool:
+        """Decide on all the replicates that are missing; whether there are any."""
+        for leader, rank, run_to in list(self.confirmation.owed(self.live.values())):
+            self.confirmation.made(leader.trial)
+            trial, value = self.waiting.child(), self._goal.value(leader.score)
+            why = {"rank": rank, "value": value, "to_step": run_to}
+            fork = actions.Fork(trial, leader.config, why, replicate_of=leader.trial)
+            self.unborn[trial] = fork
+            self.do(fork)
+        return bool(self.unborn)
+
+    def replicated(self, event: Suggested) -> None:
+        """A replicate is in the journal: it wants a slot, and nobody is told of it."""
+        self.unborn.pop(event.trial, None)
+        trial = self.live[event.trial] = LiveTrial(event.trial, event.config)
+        trial.replicate_of, trial.run_to = event.replicate_of, event.why["to_step"]
+        self.waiting.again(trial.id, Reason(RULE))
+
     def do(self, action: actions.Action) -> None:
         """Want something done."""
         self.turn.actions.append(action)
@@ -139,7 +159,8 @@ class Moves:
 
     def consolidate(self) -> None:
         """Nobody will start any more: let an autoscaler have the nodes on which nothing runs."""
-        self.turn.actions.extend(self.placing.spare(self.spend.at))
+        if not any(self.confirmation.owed(self.live.values())):
+            self.turn.actions.extend(self.placing.spare(self.spend.at))
 
     def _left(self, trial: TrialId) -> int:
         """How many steps a trial on a slot may still run before it asks."""
@@ -245,12 +266,14 @@ class Moves:
         """It has ended for good; if it is `saving`, one more checkpoint will come."""
         self.release(trial)
         trial.move(status, self.spend.at)
-        self.waiting.deferred = False
         del self.live[trial.id]
         self.ended[status] += 1
         self.drop(self.retention.end(trial, saving=saving))
         self.drop(self.retention.let_go(trial.id))
-        self.advice.end(trial.id, trial.outcome(), child=trial.parent is not None)
+        if trial.replicate_of is None:
+            self.waiting.deferred = False
+            self.confirmation.ended(trial)
+            self.advice.end(trial.id, trial.outcome(), child=trial.parent is not None)
 
     def state(self) -> dict[str, Any]:
         """Everything but the turn, as plain JSON data."""

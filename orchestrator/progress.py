@@ -197,7 +197,7 @@ class Progress:
 
     def _suggested(self, event: events.Suggested, verdicts: Sequence[Verdict]) -> None:
         tracked = Tracked(event.config, Status.PENDING, 0)
-        self.add(event.trial, tracked, child=event.parent is not None)
+        self.add(event.trial, tracked, child=(event.parent or event.replicate_of) is not None)
 
     def _suggest_failed(self, event: events.SuggestFailed, verdicts: Sequence[Verdict]) -> None:
         self.issued += 1

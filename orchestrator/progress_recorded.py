@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from raysweep.results.read import Results
 
 
-_COLUMNS = ["trial_id", "status", "attempts", "config_json", "parent"]
+_COLUMNS = ["trial_id", "status", "attempts", "config_json", "parent", "replicate_of"]
 
 
 def recorded_progress(results: Results, rules: Rules) -> Progress:
@@ -38,10 +38,10 @@ def recorded_progress(results: Results, rules: Rules) -> Progress:
 def _take_trials(progress: Progress, results: Results) -> None:
     table = results.arrow("trials").select(_COLUMNS)
     columns = (table[name].to_pylist() for name in table.column_names)
-    for trial, word, attempts, config, parent in zip(*columns, strict=True):
+    for trial, word, attempts, config, *made_of in zip(*columns, strict=True):
         status = Status(word)
         known = {} if status.terminal else json.loads(config)
-        progress.add(trial, Tracked(known, status, attempts), child=parent is not None)
+        progress.add(trial, Tracked(known, status, attempts), child=any(made_of))
 
 
 def _take_decisions(progress: Progress, results: Results) -> None:

@@ -7,14 +7,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol
 
 from raysweep.orchestrator.budget import Budget
+from raysweep.orchestrator.confirm import Confirm
 from raysweep.orchestrator.rules import Keep, Rules
 from raysweep.orchestrator.spec import SweepSpec, is_object
 from raysweep.orchestrator.state import SweepState
 from raysweep.orchestrator.turn import Turn
-from raysweep.schedulers.base import Scheduler
+from raysweep.schedulers.base import Breeder, Scheduler
 from raysweep.schedulers.catalog import build_scheduler, levels_of
 from raysweep.schedulers.population import saves_every
 from raysweep.schedulers.setting import Setting as SchedulerSetting
+from raysweep.schedulers.units import STEPS, unit_of
 from raysweep.searchers.base import Searcher
 from raysweep.searchers.catalog import build_searcher
 from raysweep.searchers.setting import Earlier, Setting
@@ -52,10 +54,19 @@ def rules_of(spec: SweepSpec) -> Rules:
         shares=spec.resources.shares(),
         seed=spec.seed,
         keep=Keep(spec.checkpoint.keep, spec.checkpoint.keep_stopped),
+        confirm=_confirm(spec),
         max_failed_share=spec.max_failed_share,
         stalled_s=spec.timeouts.stalled_s,
         drain_s=spec.timeouts.drain_s,
     )
+
+
+def _confirm(spec: SweepSpec) -> Confirm | None:
+    """Replicates run to the scheduler's max_t where it counts steps."""
+    if spec.confirm is None:
+        return None
+    max_t = spec.scheduler.get("max_t") if unit_of(spec.scheduler) == STEPS else None
+    return Confirm(spec.confirm.top, spec.confirm.seeds, max_t)
 
 
 def checkpoint_steps(spec: SweepSpec) -> int | None:
@@ -122,10 +133,16 @@ def new_state(
         earlier: what the sweeps learnt that its searcher starts from.
 
     Raises:
-        SpecError: an object is missing, or no earlier sweep fits where one is needed.
+        SpecError: an object is missing, no earlier sweep fits where one is needed, or what the
+            scheduler's trials come to is not to be confirmed.
     """
-    searcher = _searcher(spec, objects, earlier)
-    return SweepState(rules_of(spec), searcher, _scheduler(spec, objects))
+    searcher, scheduler = _searcher(spec, objects, earlier), _scheduler(spec, objects)
+    if spec.confirm and isinstance(scheduler, Breeder):
+        raise SpecError(
+            "confirm: the scheduler makes children whose configs change as training goes on, so no "
+            "config stands for what came of it; leave confirm out"
+        )
+    return SweepState(rules_of(spec), searcher, scheduler)
 
 
 def setting_of(spec: SweepSpec, earlier: tuple[Earlier, ...] = ()) -> Setting:

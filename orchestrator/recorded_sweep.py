@@ -115,6 +115,7 @@ def recorded_sweep(path: Path) -> RecordedSweep:
             t: track._replace(seconds=[1.0] * len(track.seconds)) for t, track in tracks.items()
         }
     rows = sorted(results.arrow("trials").to_pylist(), key=_order)
+    rows = [row for row in rows if row["replicate_of"] is None]  # no searcher proposed these
     trials = tuple(
         _recorded(row, tracks[row["trial_id"]], goal) for row in rows if row["trial_id"] in tracks
     )

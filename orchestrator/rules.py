@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from raysweep.orchestrator.budget import Budget
+from raysweep.orchestrator.confirm import Confirm
 from raysweep.orchestrator.retries import DEFAULT_RETRIES
 from raysweep.orchestrator.shares import Shares
 from raysweep.trials.goal import Goal
@@ -33,6 +34,7 @@ class Rules(NamedTuple):
     shares: Shares = Shares()
     seed: int = 0
     keep: Keep = Keep()
+    confirm: Confirm | None = None
     max_failed_share: float = 0.5
     stalled_s: float = 600.0
     drain_s: float = 15.0

@@ -17,6 +17,7 @@ from raysweep.orchestrator.spec_parts import (
     BudgetSpec,
     CheckpointSpec,
     ClusterSpec,
+    ConfirmSpec,
     Part,
     ResourcesSpec,
     RetriesSpec,
@@ -130,6 +131,7 @@ class SweepSpec(Part):
     checkpoint: CheckpointSpec = CheckpointSpec()
     timeouts: TimeoutsSpec = TimeoutsSpec()
     cluster: ClusterSpec = ClusterSpec()
+    confirm: ConfirmSpec | None = None
     max_failed_share: float = Field(default=0.5, ge=0, le=1)
     seed: Whole = Field(default=0, ge=0)
     storage: Annotated[str, BeforeValidator(_storage)] = "./sweeps"
@@ -206,6 +208,7 @@ class SweepSpec(Part):
 
     def _contradictions(self) -> Iterator[str]:
         from raysweep.schedulers.catalog import build_scheduler
+        from raysweep.schedulers.population import CHANGERS
         from raysweep.schedulers.setting import Setting as Around
         from raysweep.schedulers.units import MEASURED, STEPS, unit_of
         from raysweep.searchers.catalog import SEARCHERS, build_searcher
@@ -250,6 +253,17 @@ class SweepSpec(Part):
             yield (
                 "resources: under fifo a trial runs to its end in one go, so no share ever grows; "
                 "give what it should hold from the start, or take a scheduler with rungs (asha)"
+            )
+        if self.confirm and self.scheduler["name"] in CHANGERS:
+            yield (
+                f"confirm: under {self.scheduler['name']} configs change as training goes on, so none "
+                f"of them stands for what came of it; leave confirm out, and train along the schedule "
+                f"that was found (pbt_replay) with several values of `seed`"
+            )
+        if self.confirm and self.confirm.top > (self.budget.trials or self.confirm.top):
+            yield (
+                f"confirm: top is {self.confirm.top}, and budget.trials is {self.budget.trials}; "
+                f"give top a whole number from 1 to that"
             )
         unit = unit_of(self.scheduler)
         if not asked.shares().fixed and unit in MEASURED and unit != STEPS:

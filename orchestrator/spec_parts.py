@@ -166,6 +166,13 @@ class TimeoutsSpec(Part):
     drain_s: Seconds = _seconds_named("drain", 15.0)
 
 
+class ConfirmSpec(Part):
+    """How many of the best configs are trained again, and on how many fresh seeds each."""
+
+    top: Count = 5
+    seeds: Count = 3
+
+
 class ClusterSpec(Part):
     """Where trials run: a Ray cluster by address, or a local Ray inside the driver (None)."""
 

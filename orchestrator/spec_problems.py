@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import AliasChoices, BaseModel, ValidationError
 
@@ -62,11 +62,11 @@ def _keys(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
     """The keys that may stand in the part of `model` at `loc`, as a spec writes them."""
     for part in loc:
         field = model.model_fields.get(str(part))
-        if field is None or not isinstance(field.annotation, type):
+        kinds = (field.annotation, *get_args(field.annotation)) if field else ()
+        parts = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
+        if not parts:
             return []
-        if not issubclass(field.annotation, BaseModel):
-            return []
-        model = field.annotation
+        model = parts[0]
     names = []
     for name, field in model.model_fields.items():
         alias = field.validation_alias

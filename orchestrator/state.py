@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from raysweep.orchestrator.advice import Advice
+from raysweep.orchestrator.confirm import to_the_end
 from raysweep.orchestrator.live_trial import LiveTrial
 from raysweep.orchestrator.moves import Moves
 from raysweep.orchestrator.retries import forgive, retry_delay_s
@@ -147,6 +148,8 @@ class SweepState:
                 self._park(trial, Reason(ErrorClass.INFRA))
 
     def _suggested(self, event: events.Suggested) -> None:
+        if event.replicate_of is not None:
+            return self._moves.replicated(event)
         if event.parent is not None:
             step = event.parent_step or 0
             return self._moves.born(event.trial, event.config, event.parent, step)
@@ -179,7 +182,8 @@ class SweepState:
         if trial is None:
             return
         self._suspicion.works("code")
-        self.waiting.deferred = False
+        judged = trial.replicate_of is None
+        self.waiting.deferred &= not judged
         self.spend.steps += len(event.steps)
         forgive(trial)
         device = self.slots.kind(trial.slot)
@@ -190,7 +194,12 @@ class SweepState:
             trial.told = report.step
             if report.score < trial.best:
                 trial.best = report.score
-            decision = self.advice.decide(report, trial.run_to, child=trial.parent is not None)
+            child = trial.parent is not None
+            decision = (
+                self.advice.decide(report, trial.run_to, child=child)
+                if judged
+                else to_the_end(report, trial.run_to)
+            )
             if decision is not CONTINUE:
                 self._moves.obey(trial, decision, report.step)
                 if trial.status.terminal:
@@ -319,6 +328,8 @@ class SweepState:
                 self._moves.do(actions.Close(self.draining.reason, self.draining.exit_code))
             return
         if not self._more() and (self.slots.free or not self.live):  # else a promotion may be due
+            if self._moves.replicate():
+                return
             made = self.waiting.issued + self.waiting.children
             self._moves.do(actions.Close(*self.rules.judge(self.ended[Status.FAILED], made)))
         elif self.slots.none_since is not None:

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from raysweep.orchestrator.confirm import RULE as REPLICATE
 from raysweep.orchestrator.lineage import birth, offspring
 from raysweep.orchestrator.panel import error_file
 from raysweep.orchestrator.wording import number, printable
@@ -102,7 +103,7 @@ def _suggested(results: Results, trial: Mapping[str, Any]) -> Moment:
     name = str(searcher.get("name", "")).removeprefix("<python:").removesuffix(">")
     who = f"the {name} searcher" if name else "the searcher"
     why = json.loads(trial.get("why") or "{}")
-    if trial["parent"]:
+    if trial["parent"] or trial["replicate_of"]:
         text = birth(results, trial)
     else:
         text = "; ".join([f"suggested by {who}", *_reasons(why)])
@@ -242,8 +243,14 @@ def _stop(row: Mapping[str, Any], metric: str) -> str:
 
 def _finish(row: Mapping[str, Any], metric: str) -> str:
     standing = _standing(row, metric)
-    why = "it has run as far as any trial may" if row["rule"] == "max_t" else row["rule"]
+    why = _COMPLETE.get(row["rule"], row["rule"])
     return f"step {row['step']:,}: {standing + ': ' if standing else ''}complete, {why}"
+
+
+_COMPLETE = {
+    "max_t": "it has run as far as any trial may",
+    REPLICATE: "it has run as far as a replicate is to",
+}
 
 
 def _retry(row: Mapping[str, Any], metric: str) -> str:

@@ -94,13 +94,14 @@ def _front(results: Results) -> list[RenderableType]:
 
 
 def _coverage(results: Results) -> list[RenderableType]:
-    """What independent draws guarantee, where the searcher made such; children are none."""
+    """What independent draws guarantee, where the searcher made such; children and replicates are none."""
     searcher = results.manifest.get("spec", {}).get("searcher", {})
     name = searcher.get("name") if isinstance(searcher, dict) else searcher
     if name != "random":
         return []
-    drawn = results.arrow("trials").select(["status", "parent"]).to_pylist()
-    trials = sum(r["status"] in ("COMPLETED", "STOPPED") and not r["parent"] for r in drawn)
+    drawn = results.arrow("trials").select(["status", "parent", "replicate_of"]).to_pylist()
+    own = [row["status"] for row in drawn if not row["parent"] and not row["replicate_of"]]
+    trials = sum(status in ("COMPLETED", "STOPPED") for status in own)
     if not trials:
         return []
     share = share_covered(trials, _CONFIDENCE)

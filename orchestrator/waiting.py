@@ -17,7 +17,7 @@ class Waiting:
     `deferred` says that the searcher wants to learn more before it is asked again; `fresh` holds
     the trials that were suggested and never started; `issued` counts the trials that the sweep has
     asked its searcher for, which is what its budget of trials limits, and `children` those that
-    its scheduler has made of others.
+    were made of others: by its scheduler, or to replicate them.
     """
 
     def __init__(self) -> None:

@@ -40,6 +40,33 @@ def clopper_pearson(hits: int, n: int, confidence: float = 0.95) -> Interval:
     return Interval(hits / n, low, high)
 
 
+def mean_of(values: Sequence[float], confidence: float = 0.95) -> Interval:
+    """The mean that `values`, independent and about normal, are drawn around.
+
+    Student, "The probable error of a mean", Biometrika 6 (1908): m ± t(n − 1) s / √n, with s² the
+    sum of squares about the mean m by n − 1.
+
+    Args:
+        values: one at least.
+        confidence: of the interval.
+
+    Returns:
+        Of one value, the bounds are infinite.
+
+    Example:
+        >>> [round(bound, 4) for bound in mean_of([1.0, 2.0, 3.0])]
+        [2.0, -0.4841, 4.4841]
+    """
+    from scipy.stats import t
+
+    n = len(values)
+    mean = float(np.mean(values))
+    if n == 1:
+        return Interval(mean, -inf, inf)
+    reach = float(t.ppf((1 + confidence) / 2, n - 1) * np.std(values, ddof=1) / sqrt(n))
+    return Interval(mean, mean - reach, mean + reach)
+
+
 def ratio_total(
     seen: Sequence[float],
     sized: Sequence[float],

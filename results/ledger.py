@@ -55,7 +55,7 @@ _NEW_NUMBERS: Final = frozenset({"gpu", "cpu"})  # tables of 0.1 have them not
 TRIAL_COLUMNS: Final = frozenset(
     {
         "trial_id", "status", "checkpoint", "error_class", "error", "stop_rule", "parent",
-        "config_json", "why",
+        "replicate_of", "config_json", "why",
     }
 ) | set(_TRIAL_NUMBERS)  # fmt: skip
 
@@ -152,6 +152,7 @@ class Trials:
         self.created_at, self.started_at, self.ended_at = array("d"), array("d"), array("d")
         self.busy_s, self.stop_rung = array("d"), array("q")
         self.parent, self.parent_step = list[str | None](), array("q")
+        self.replicate_of = list[str | None]()
         self.children = 0
         self.open_row = array("q")
         self.checkpoint: list[str | None] = []
@@ -174,10 +175,12 @@ class Trials:
         at: float,
         why: Mapping[str, Any] = _NO_REASON,
         origin: tuple[str | None, int | None] = (None, None),
+        replicate_of: str | None = None,
     ) -> int:
         """A new row for a trial that has been given its config, and why; its number.
 
-        A child's `origin` is its parent, and the step at which it goes on from there.
+        A child's `origin` is its parent, and the step at which it goes on from there; a replicate
+        has the id of its original.
         """
         row = self.index[trial] = len(self.ids)
         self.ids.append(trial)
@@ -193,7 +196,8 @@ class Trials:
         parent, step = origin
         self.parent.append(parent)
         self.parent_step.append(-1 if step is None else step)
-        self.children += parent is not None
+        self.replicate_of.append(replicate_of)
+        self.children += (parent or replicate_of) is not None
         self.created_at.append(at)
         self.checkpoint.append(None)
         self.stop_rule.append(None)
@@ -231,6 +235,7 @@ class Trials:
             "stop_rung": nullable(self.stop_rung, "int64"),
             "parent": pa.array(self.parent, pa.string()),
             "parent_step": nullable(self.parent_step, "int64"),
+            "replicate_of": pa.array(self.replicate_of, pa.string()),
         }
         for name, column in self.configs.items():
             columns[self.columns["config/" + name]] = column.arrow()
@@ -257,10 +262,12 @@ class Trials:
         self.stop_rule = _interned(table["stop_rule"])
         self.config_json = table["config_json"].to_pylist()
         none: list[Any] = [None] * len(self.ids)
-        self.why, self.parent = (  # early tables of 0.1 have none of these
-            table[name].to_pylist() if name in there else none[:] for name in ("why", "parent")
+        self.why, self.parent, self.replicate_of = (  # tables of 0.1 have none of these
+            table[name].to_pylist() if name in there else none[:]
+            for name in ("why", "parent", "replicate_of")
         )
-        self.children = len(self.parent) - self.parent.count(None)
+        made_of = zip(self.parent, self.replicate_of, strict=True)
+        self.children = sum((parent or of) is not None for parent, of in made_of)
         self.errors = _gathered(table["error_class"], table["error"])
         for name in self.goals:
             self.goals[name] = _array(table[self.columns[name]], "d")

@@ -87,7 +87,8 @@ class Life:
     def _suggested(self, event: Suggested, verdicts: Sequence[Verdict]) -> None:
         if event.trial not in self.trials.index:
             origin = (event.parent, event.parent_step)
-            self.trials.add(event.trial, event.config, event.at, event.why, origin)
+            of = event.replicate_of
+            self.trials.add(event.trial, event.config, event.at, event.why, origin, of)
 
     def _suggest_failed(self, event: SuggestFailed, verdicts: Sequence[Verdict]) -> None:
         self.suggest_failed += 1

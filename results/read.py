@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from raysweep.results import image, layout
 from raysweep.results.codec import Record
+from raysweep.results.confirmed import Confirmed, confirmed_in
 from raysweep.results.fold import Fold
 from raysweep.results.front import OnFront, front_of
 from raysweep.results.image import Image
@@ -161,6 +162,13 @@ class Results:
         """The trials that no other beats in all metrics of the goal; see `results.front`."""
         return front_of(self)
 
+    def confirmed(self, confidence: float = 0.95) -> Confirmed | None:
+        """Which config is best by fresh seeds alone; see `results.confirmed`.
+
+        None while no replicate, of which `confirm` in a spec makes some, is on record.
+        """
+        return confirmed_in(self, confidence)
+
     def curves(self, metric: str | None = None) -> pd.DataFrame:
         """A metric by step (index) and trial (columns); the goal's first metric if not named.
 
@@ -211,8 +219,10 @@ class Results:
         if name in ("trials", "attempts"):
             shot = self._image.snapshot
             if shot and shot.lsn == self._image.lsn:
-                return shot.tables[0 if name == "trials" else 1]
-            return getattr(self._tail, name)
+                table = shot.tables[0 if name == "trials" else 1]
+                if name == "attempts" or "replicate_of" in table.column_names:
+                    return table
+            return getattr(self._tail, name)  # which has every column, however old the snapshot
         if name == "reports":
             rows = live(self.arrow("all_reports"), caps(self.arrow("attempts")))
             return by_trial_and_step(rows)

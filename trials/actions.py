@@ -20,16 +20,18 @@ class Suggest(NamedTuple):
 
 
 class Fork(NamedTuple):
-    """Make `trial` a child of `parent` (carried out by the loop, which records it as `Suggested`).
+    """Make `trial` of another one (carried out by the loop, which records it as `Suggested`).
 
-    The child goes on from the parent's checkpoint of `parent_step`.
+    A child goes on from the checkpoint of `parent_step` of its `parent`; a replicate trains the
+    config of the trial `replicate_of` again, from scratch.
     """
 
     trial: TrialId
     config: dict[str, Any]
     why: Mapping[str, Any]
-    parent: TrialId
-    parent_step: int
+    parent: TrialId | None = None
+    parent_step: int | None = None
+    replicate_of: TrialId | None = None
 
 
 class Start(NamedTuple):

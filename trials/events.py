@@ -81,7 +81,8 @@ class Suggested(NamedTuple):
     """A new trial's config; `why` is what its maker says of the reasons, as plain data.
 
     The searcher proposed it; or, where `parent` names a trial, the scheduler made a child of that
-    one, which goes on from the parent's checkpoint of `parent_step`.
+    one, which goes on from the parent's checkpoint of `parent_step`; or, where `replicate_of` names
+    one, its config is trained again from scratch, up to the step `to_step` in `why`.
     """
 
     at: float
@@ -90,6 +91,7 @@ class Suggested(NamedTuple):
     why: Mapping[str, Any] = {}
     parent: TrialId | None = None
     parent_step: int | None = None
+    replicate_of: TrialId | None = None
 
 
 class SuggestFailed(NamedTuple):

@@ -17,6 +17,7 @@ import pytest
 
 from raysweep.cluster.simulated import Machine
 from raysweep.orchestrator.budget import Budget
+from raysweep.orchestrator.confirm import Confirm
 from raysweep.orchestrator.shares import Shares
 from raysweep.orchestrator.state import SweepState
 from raysweep.trials import events
@@ -74,7 +75,9 @@ def machine(seed: int) -> Machine:
 
 
 def fresh(scheduler: dict[str, Any], seed: int) -> SweepState:
-    return make_state(scheduler, seed=seed, shares=SHARES[seed // 4 % len(SHARES)], **RULES)
+    shares = SHARES[seed // 4 % len(SHARES)]
+    confirm = Confirm(2, 2, scheduler.get("max_t")) if seed % 3 == 2 else None
+    return make_state(scheduler, seed=seed, shares=shares, confirm=confirm, **RULES)
 
 
 def through_json(value: Any) -> Any:
@@ -145,6 +148,12 @@ def tables(memory: Memory) -> tuple[dict[str, Any], dict[tuple[str, int], Any]]:
     return trials, reports
 
 
+def suggested(memory: Memory) -> dict[str, Any]:
+    """What the searcher proposed; whom a sweep replicates hangs on who came how far."""
+    made = [event for event, _ in memory.records if isinstance(event, events.Suggested)]
+    return {event.trial: event.config for event in made if event.replicate_of is None}
+
+
 @pytest.mark.parametrize(("scheduler", "seeds"), BLOCKS)
 def test_a_crash_that_takes_everything_along_loses_nothing(
     scheduler: dict[str, Any], seeds: list[int]
@@ -166,10 +175,11 @@ def test_a_crash_that_takes_everything_along_loses_nothing(
             closed = run(resumed, machine(seed), memory, seed=seed, epoch=2)
             trials, reports = tables(memory)
             assert closed.exit_code == 0
-            assert {t: c for t, (c, _) in trials.items()} == {
-                t: c for t, (c, _) in expected[0].items()
-            }, "the same configs, whatever came before"
-            assert sum(resumed.ended.values()) + len(resumed.live) == 6
+            assert suggested(memory) == suggested(whole), "the same configs, whatever came before"
+            replicates = len(trials) - 6
+            assert sum(resumed.ended.values()) + len(resumed.live) == 6 + replicates
+            assert replicates == resumed.waiting.children == len(expected[0]) - 6
+            assert all(trial.replicate_of is None for trial in resumed.live.values())
             check_record(memory)
             if scheduler is SCHEDULERS[0]:
                 assert (trials, reports) == expected, (seed, crash)

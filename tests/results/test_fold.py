@@ -114,7 +114,7 @@ def test_a_trials_row_tells_its_story() -> None:
         "best_step": 1, "last_value": 0.9, "loss": 0.5, "acc": 1.0, "created_at": 0.5,
         "started_at": 1.0, "ended_at": 7.0, "busy_s": 5.0, "checkpoint": "checkpoints/x",
         "error_class": None, "error": None, "stop_rule": "asha", "stop_rung": 2, "parent": None,
-        "parent_step": None, "why": None,
+        "parent_step": None, "replicate_of": None, "why": None,
     }  # fmt: skip
     first, second = attempts(fold)
     assert first == {

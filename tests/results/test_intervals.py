@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raysweep.results.intervals import clopper_pearson, ratio_total
+from raysweep.results.intervals import clopper_pearson, mean_of, ratio_total
 from raysweep.trials.streams import Stream
 
 
@@ -63,3 +63,28 @@ def test_the_total_is_covered_as_often_as_it_says() -> None:
         found = ratio_total(y[:12].tolist(), x[:12].tolist(), float(x[12:].sum()), 48)
         covered += found.low <= y[12:].sum() <= found.high
     assert covered > 900
+
+
+def test_a_mean_by_hand() -> None:
+    """Of 0.3, 0.5, 0.4: mean 0.4, s = 0.1, and t(0.975; 2) = 4.30265 (Student's table).
+
+    4.30265 · 0.1 / √3 = 0.248413. Of two values, t(0.975; 1) = 12.7062 = tan(0.475 π).
+    """
+    assert mean_of([0.3, 0.5, 0.4]) == pytest.approx((0.4, 0.151587, 0.648413), abs=1e-6)
+    reach = math.tan(0.475 * math.pi) * 0.5  # s / √2 of 1 and 2 is 0.5
+    assert mean_of([1.0, 2.0]) == pytest.approx((1.5, 1.5 - reach, 1.5 + reach))
+    assert mean_of([1.0, 2.0], 0.5) == pytest.approx((1.5, 1.0, 2.0)), "t(0.75; 1) = tan(π/4) = 1"
+
+
+def test_one_value_has_no_bounds_and_equal_ones_have_no_width() -> None:
+    assert mean_of([0.7]) == (0.7, -math.inf, math.inf)
+    assert mean_of([0.5, 0.5, 0.5]) == (0.5, 0.5, 0.5)
+
+
+def test_the_mean_is_covered_as_often_as_it_says() -> None:
+    draws = Stream(0, "means")
+    held = 0
+    for _ in range(2000):
+        _, low, high = mean_of([draws.normal(3.0, 2.0) for _ in range(3)], 0.9)
+        held += low <= 3.0 <= high
+    assert held / 2000 == pytest.approx(0.9, abs=0.02)  # three standard errors
