@@ -29,7 +29,7 @@ def summary(results: Results, closed: Closed) -> RenderableType:
     parts: list[RenderableType] = [Text(), _headline(status, closed)]
     parts += _errors(results)
     parts.append(_best(best, metric) if best else Text(f"nobody reported a finite {metric}"))
-    parts += _front(results) + _coverage(results)
+    parts += _confirmed(results, metric) + _front(results) + _coverage(results)
     parts.append(_files(results.path))
     parts.append(_next(status, closed, best))
     return Group(*parts)
@@ -82,6 +82,16 @@ def _best(best: Best, metric: str) -> Table:
     for name, value in best.config.items():
         grid.add_row("", f"{dotted(name)}: {number(value)}")
     return grid
+
+
+def _confirmed(results: Results, metric: str) -> list[RenderableType]:
+    """Where configs were trained again: whose fresh seeds are best, which is more than luck."""
+    found = results.confirmed()
+    if found is None or found.configs[0].mean is None:
+        return []
+    value, seeds = number(found.configs[0].mean.estimate), len(found.configs[0].values)
+    told = f"{found.best}, {metric} {value} on average of {counted(seeds, 'fresh seed')}"
+    return [Text(f"confirmed {told}: raysweep confirmed {results.path}")]
 
 
 def _front(results: Results) -> list[RenderableType]:

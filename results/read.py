@@ -142,7 +142,11 @@ class Results:
         return connection
 
     def best(self) -> Best | None:
-        """The best live report of the sweep; None while there is no finite value."""
+        """The best live report of the sweep; None while there is no finite value.
+
+        Replicates count as any trial, and this is one report, chosen for being the best: `confirmed`
+        says what its config comes to on fresh seeds.
+        """
         trials = self.arrow("trials")
         metric, mode = next(iter(self.manifest["metrics"].items()))
         if trials["best_value"].null_count == len(trials):

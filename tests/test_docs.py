@@ -212,7 +212,7 @@ def test_every_scheduler_has_a_page_with_an_example_and_its_options(name: str) -
         assert f"`{option}`" in text_of(page), f"{page.name} does not say what {option} is"
 
 
-@pytest.mark.parametrize("page", ["audit", "cost", "judging"])
+@pytest.mark.parametrize("page", ["audit", "confirm", "cost", "judging"])
 def test_an_option_of_many_schedulers_has_a_page_with_a_valid_example(page: str) -> None:
     text = ROOT / "docs" / "schedulers" / f"{page}.md"
     for block in blocks(text, "yaml"):

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 from typer.testing import CliRunner
 
 from raysweep.cluster.simulated import Machine
@@ -22,6 +23,7 @@ from raysweep.orchestrator.recorded_sweep import recorded_sweep
 from raysweep.orchestrator.replay import check_replay
 from raysweep.orchestrator.spec import SweepSpec
 from raysweep.orchestrator.state import SweepState
+from raysweep.orchestrator.summary import summary
 from raysweep.results.read import read
 from raysweep.results.verify import verify
 from raysweep.schedulers.catalog import build_scheduler
@@ -350,6 +352,17 @@ def test_a_trial_tells_of_what_it_replicates_and_of_its_replicates(tmp_path: Pat
     assert "complete, it has run as far as a replicate is to" in replicate
     original = invoke("explain", path, found.selected).stdout
     assert original.count("trains its config again, from scratch and on a seed of its own") == 2
+
+
+def test_the_last_screen_of_a_run_names_the_best_by_fresh_seeds(tmp_path: Path) -> None:
+    path = simulated_sweep(tmp_path, searcher="random", confirm={"top": 2, "seeds": 2})
+    results, console = read(path), Console(width=500, color_system=None)
+    with console.capture() as capture:
+        console.print(summary(results, events.Closed(1.0, "done", 0)))
+    best = results.confirmed()
+    assert best is not None
+    assert f"confirmed {best.best}, loss" in capture.get()
+    assert "on average of 2 fresh seeds: raysweep confirmed" in capture.get()
 
 
 @pytest.mark.parametrize(
