@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Mapping
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +29,9 @@ from raysweep.results.confirmed import Fresh, estimate
 from raysweep.trials.events import Event, Reported, Suggested
 from raysweep.trials.streams import Stream
 
-STEPS, SPREAD = range(1, 28), 0.03
+STEPS, TRIALS, TOP, SPREAD = range(1, 28), 40, 5, 0.03
 UNSEEN = range(1 << 40, (1 << 40) + 40)
 """Seeds beyond those of any trial; the same for all configs, so that these compare well."""
-TRIALS, ASKED = 40, {"top": 5, "seeds": 3}
 SPACE = {name: {"uniform": [0, 1]} for name in "xyz"}
 
 
@@ -48,12 +48,12 @@ def curve_of(noise: str, spec: SweepSpec) -> Curve:
     return curve
 
 
-def sweep(rule: str, noise: str, seed: int) -> list[float]:
+def sweep(rule: str, noise: str, seed: int, replicates: int) -> list[float]:
     """One sweep against the truth: the figures of a row, in order."""
     written = {
         "trainable": "none:none", "space": SPACE, "metric": "loss", "mode": "min", "seed": seed,
         "searcher": "random", "scheduler": {"name": rule, "max_t": len(STEPS)},
-        "budget": {"trials": TRIALS}, "confirm": ASKED,
+        "budget": {"trials": TRIALS}, "confirm": {"top": TOP, "seeds": replicates},
     }  # fmt: skip
     spec = SweepSpec.from_dict(written)
     state, curve = new_state(spec), curve_of(noise, spec)
@@ -83,8 +83,7 @@ def sweep(rule: str, noise: str, seed: int) -> list[float]:
 
     best, selected = found.configs[0], {c.trial_id: c for c in found.configs}[found.selected]
     first, then = truth(selected), truth(best)
-    assert selected.mean
-    assert best.mean
+    assert selected.mean and best.mean  # noqa: PT018 - the two are alike
     return [
         selected.value - first, selected.mean.estimate - first, best.mean.estimate - then,
         selected.mean.low <= first <= selected.mean.high, best.mean.low <= then <= best.mean.high,
@@ -102,15 +101,16 @@ def main() -> None:
     """Run all sweeps; print each figure's mean and its standard error."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sweeps", type=int, default=60, help="by noise and rule")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[3, 10], help="of each config")
     parser.add_argument("--json", type=Path, help="also write the figures there")
     options = parser.parse_args()
     rows, seeds = [], range(1000, 1000 + options.sweeps)
-    for noise, rule in ((noise, rule) for noise in ("rate", "normal") for rule in ("fifo", "asha")):
-        found = np.array([sweep(rule, noise, seed) for seed in seeds], float)
+    for n, noise, rule in product(options.seeds, ("rate", "normal"), ("fifo", "asha")):
+        found = np.array([sweep(rule, noise, seed, n) for seed in seeds], float)
         error = found.std(axis=0, ddof=1) / len(seeds) ** 0.5
         figures = np.stack([found.mean(axis=0), error], axis=1).round(4).tolist()
-        row = {"noise": noise, "rule": rule, "sweeps": len(seeds), "trials": TRIALS, **ASKED}
-        rows.append(row | dict(zip(FIGURES, figures, strict=True)))
+        row = {"noise": noise, "rule": rule, "sweeps": len(seeds), "trials": TRIALS, "top": TOP}
+        rows.append(row | {"seeds": n} | dict(zip(FIGURES, figures, strict=True)))
         print(json.dumps(rows[-1]))
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1) + "\n")

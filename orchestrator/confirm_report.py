@@ -91,7 +91,10 @@ def shown(facts: Mapping[str, Any]) -> RenderableType:
         lines.append("confirmed the same: it is the best by fresh seeds as well")
     else:
         lines.append(f"confirmed {_told(best, facts)}; {_too_good(best, facts)}")
-        lines.append("          another config than was selected")
+        lines.append(
+            f"          another config than was selected; as the best of {len(rows):,} means, its own is "
+            f"somewhat too good as well"
+        )
     if best is not None:
         lines.append(f"          {config_line(best['config'])}")
     lines += [text for row in rows.values() if (text := _lost(row))]

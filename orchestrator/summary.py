@@ -85,7 +85,7 @@ def _best(best: Best, metric: str) -> Table:
 
 
 def _confirmed(results: Results, metric: str) -> list[RenderableType]:
-    """Where configs were trained again: whose fresh seeds are best, which is more than luck."""
+    """Where configs were trained again: whose fresh seeds are best."""
     found = results.confirmed()
     if found is None or found.configs[0].mean is None:
         return []

@@ -13,8 +13,9 @@ statistic is a trial's best report on both sides, as o would otherwise count the
 two statistics as luck; and g_i stops at s, as more steps would make up for some of it.
 
 Both intervals are Student's, of n − 1 degrees of freedom, with v as it is: o is about this value,
-not about what such a selection comes to on average. The best m is the best of a few means, so a
-little of the curse is left in it. docs/schedulers/confirm.md has how much.
+not about what such a selection comes to on average. The m of the selected config errs to neither
+side; the best m is the best of a few means, so a part of the curse is left in it, and its interval
+holds less often than it says. docs/schedulers/confirm.md has how much.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ def test_where_seeds_make_no_difference_nothing_is_too_good(
 ) -> None:
     monkeypatch.setattr(confirm, "SPREAD", 0.0)
     monkeypatch.setattr(confirm, "STEPS", range(1, 10))
-    found = dict(zip(confirm.FIGURES, confirm.sweep(rule, "normal", 1), strict=True))
+    found = dict(zip(confirm.FIGURES, confirm.sweep(rule, "normal", 1, 3), strict=True))
     for name in ("selected_value", "selected_mean", "confirmed_mean", "differs", "gain"):
         assert found[name] == pytest.approx(0.0, abs=1e-12), name
 
@@ -30,6 +30,8 @@ def test_where_only_the_seed_makes_a_difference_the_best_is_as_lucky_as_the_best
     """
     monkeypatch.setattr(confirm, "SPREAD", 100.0)
     monkeypatch.setattr(confirm, "STEPS", range(1, 3))
-    found = np.array([confirm.sweep("fifo", "normal", seed) for seed in range(12)], float) / 100.0
+    found = (
+        np.array([confirm.sweep("fifo", "normal", seed, 3) for seed in range(12)], float) / 100.0
+    )
     assert found[:, 0].mean() == pytest.approx(-2.161, abs=0.40)
     assert found[:, 1].mean() == pytest.approx(0.0, abs=0.52)
