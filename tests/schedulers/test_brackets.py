@@ -15,7 +15,7 @@ from raysweep.schedulers.brackets import (
     tune_shares,
 )
 from raysweep.schedulers.hyperband import brackets as papers_brackets
-from raysweep.trials.decisions import Finish, Pause, RunTo, Stop
+from raysweep.trials.decisions import Finish, Pause, Reason, RunTo, Stop
 from raysweep.trials.trial import Outcome, Report, Status, trial_id
 from tests.contracts.scheduler import Play, SchedulerContract
 
@@ -127,7 +127,7 @@ def test_a_paused_trial_of_any_bracket_is_promoted_once_it_may_be() -> None:
     promoted = brackets.next_paused()
     assert promoted
     assert promoted[:2] == (late[0], 9)
-    assert promoted.reason == ("asha bracket 1 promotion", 3, 0.0, 0.0, 1, 3)
+    assert promoted.reason == Reason("asha bracket 1 promotion", 3, 0.0, 0.0, 1, 3)
 
 
 def test_a_first_rung_beyond_max_t_means_no_rung() -> None:

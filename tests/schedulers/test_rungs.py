@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raysweep.schedulers.rungs import Rung, Standing, plan, reached_steps, reason, rung_steps
+from raysweep.trials.decisions import Reason
 from raysweep.trials.goal import WORST
 
 
@@ -53,7 +54,7 @@ def test_a_standing_by_hand() -> None:
     assert rung.standing(keys[0], 2) == Standing(rank=3, peers=5, keep=2, cutoff=3.0)
     assert rung.standing(keys[3], 2) == Standing(rank=1, peers=5, keep=2, cutoff=3.0)
     assert [rung.survives(key, 2) for key in keys] == [False, True, False, True, False]
-    assert reason("asha", rung, 5.0, rung.standing(keys[0], 2))[1:] == (4, 5.0, 3.0, 3, 5)
+    assert reason("asha", rung, 5.0, rung.standing(keys[0], 2)) == Reason("asha", 4, 5.0, 3.0, 3, 5)
 
 
 def test_nobody_goes_on_before_there_are_enough_unless_one_is_asked_for() -> None:

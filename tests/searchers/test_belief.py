@@ -154,5 +154,5 @@ def test_transfer_goes_by_earlier_sweeps_first_and_by_the_belief_then(name: str)
 
 
 def test_whatever_learns_by_a_model_takes_a_belief() -> None:
-    modelled = {"auto", "gp", "prior", "mobster", "tpe", "bohb", "transfer"}
+    modelled = {"auto", "gp", "prior", "mobster", "hyper_tune", "tpe", "bohb", "transfer"}
     assert {name for name, entry in SEARCHERS.items() if "prior" in entry.options} == modelled
