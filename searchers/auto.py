@@ -24,6 +24,9 @@ MANY_RESULTS = 1_000
 """Results after which Parzen estimators find as much, in a tenth of the time."""
 MANY_PENDING = 64
 """Trials under way from which suggestions are needed faster than a Gaussian process makes them."""
+TURN = 3
+"""At rungs one proposal in so many is by Parzen estimators. A process that has seen full trainings of
+one region only can take early steps for the whole truth and stay there (docs/searchers/auto.md)."""
 
 
 class Choice(NamedTuple):
@@ -36,7 +39,7 @@ class Choice(NamedTuple):
         return f"{self.method}: {self.because}"
 
 
-def choose(setting: Setting, results: int, pending: int = 0) -> Choice:
+def choose(setting: Setting, results: int, pending: int = 0, issued: int = 0) -> Choice:
     """The method for a sweep that has `results` results.
 
     Args:
@@ -44,6 +47,7 @@ def choose(setting: Setting, results: int, pending: int = 0) -> Choice:
         results: trials that have ended with a score.
         pending: trials without a result, on their way to one; where there are rungs, those that
             have come to none yet.
+        issued: proposals made before.
     """
     axes = len(setting.space.dims)
     several = len(setting.goal.metrics) if setting.goal else 1
@@ -58,6 +62,8 @@ def choose(setting: Setting, results: int, pending: int = 0) -> Choice:
         return Choice("gp", f"{several} metrics, a Gaussian process for each")
     if setting.earlier:
         return Choice("transfer", f"{len(setting.earlier)} earlier sweeps to start from")
+    if setting.levels and issued % TURN == TURN - 1:
+        return Choice(quick, f"one proposal in {TURN} at rungs, for a second opinion")
     if setting.levels:
         return Choice("mobster", f"results at {len(setting.levels)} rungs, learnt from together")
     if axes > MANY_AXES:
@@ -91,7 +97,7 @@ class Auto:
     def propose(self, known: Known, stream: Stream) -> Proposal:
         """What the chosen method proposes, with the choice in its reasons."""
         pending = known.silent if self._setting.levels else known.busy
-        choice = choose(self._setting, len(known.done), len(pending))
+        choice = choose(self._setting, len(known.done), len(pending), known.issued)
         if choice.method == "random":
             return Proposal(self._setting.space.sample(stream), {"auto": str(choice)}, repeat=True)
         if choice.method not in self._made:

@@ -1,4 +1,4 @@
-"""A hundred simulated workers, some slow, some failing: no rule but a waiting one leaves them idle."""
+"""Fifty simulated workers, some slow, some failing: no rule but a waiting one leaves them idle."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from benchmarks.occupancy import DEAR, MACHINE, RULES, measure
 
 @pytest.mark.parametrize("rule", [name for name in RULES if name not in DEAR])
 def test_workers_are_busy_under_every_rule(rule: str) -> None:
-    found = measure(RULES[rule], workers=100, seconds=30.0)
+    found = measure(RULES[rule], workers=50, seconds=15.0)
     assert found["busy"] >= 0.95
-    assert found["failed"] > 50, "one step in twenty raises"
+    assert found["failed"] > 15, "one step in twenty raises"
     lagging = MACHINE.straggler_share * (1 - 1 / MACHINE.straggler_factor)
-    assert found["steps"] == pytest.approx(100 * 30 * (1 - lagging) / 1.133, rel=0.15)
+    assert found["steps"] == pytest.approx(50 * 15 * (1 - lagging) / 1.133, rel=0.2)
 
 
 def test_less_time_in_use_counts_as_less(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,6 +43,13 @@ def test_the_choice_and_its_reason(
     assert because in choice.because
 
 
+def test_at_rungs_every_third_proposal_is_by_parzen_estimators() -> None:
+    at_rungs = Setting(PLANE, 0, GOAL, levels=(1, 3))
+    methods = [choose(at_rungs, 5, issued=issued).method for issued in range(6)]
+    assert methods == ["mobster", "mobster", "bohb"] * 2
+    assert choose(Setting(PLANE, 0, GOAL), 5, issued=2).method == "gp"
+
+
 def test_a_plain_sweep_gets_the_suggestions_of_gp() -> None:
     assert search("auto", PLANE, branin, 12) == search("gp", PLANE, branin, 12)
 
