@@ -45,13 +45,9 @@ RULES: dict[str, dict[str, Any]] = {
     "asha, smoothed, audited": {"name": "asha", "judge_by": "smoothed", "audit": 0.05},
     "mo_asha": {"name": "mo_asha"},
     "hyper_tune": {"name": "hyper_tune"},
-    "curve": {"name": "curve"},
     "hyperband, asynchronous": {"name": "hyperband", "form": "asynchronous"},
     "hyperband, synchronous": {"name": "hyperband"},
 }
-
-DEAR = {"curve": 0.1}
-"""Rules that take 10 ms for a decision are shown for that part of the seconds."""
 
 
 class Busy:
@@ -107,9 +103,8 @@ def main() -> None:
     options = parser.parse_args()
     rows = []
     for name in [name.strip() for name in options.rules.split(";") if name.strip()] or RULES:
-        seconds = options.seconds * DEAR.get(name, 1.0)
-        found = measure(RULES[name], options.workers, seconds)
-        rows.append({"rule": name, "seconds": seconds, **found})
+        found = measure(RULES[name], options.workers, options.seconds)
+        rows.append({"rule": name, "seconds": options.seconds, **found})
         print("  ".join(f"{key} {value}" for key, value in rows[-1].items()), flush=True)
     if options.json:
         written = {"workers": options.workers, "rules": rows}

@@ -4,8 +4,8 @@ A proposal maximises an acquisition, times the probability that a config is feas
 limits; trials without a result yet count as if they had come out as predicted (Ginsbourger, Le
 Riche & Carraro, "Kriging is well-suited to parallelize optimization", 2010), so workers spread.
 `mobster` learns from partial results as Klein et al. do (arXiv 2003.10865), with the depth of
-training as an axis, and proposes what it expects most of at full depth; `hyper_tune` weighs a
-process of each rung (`gp_ensemble`).
+training as an axis, and proposes what it expects most of at the deepest rung that it knows enough of;
+`hyper_tune` weighs a process of each rung (`gp_ensemble`).
 """
 
 from __future__ import annotations
@@ -170,7 +170,7 @@ class GaussianProcess:
         return Proposal(self._space.decode(point), why, repeat=bool(note))
 
     def _leaders(self, known: Known, beliefs: Beliefs) -> Any:
-        """The rows of the five best by prediction at full depth."""
+        """The rows of the five best by prediction at the depth that is chosen for."""
         rows = np.unique(beliefs.rows)
         means, _ = beliefs.objectives[0].predict(self._learning.columns(known.points[rows]))
         return rows[np.argsort(means, kind="stable")[:5]]
@@ -217,7 +217,10 @@ class GaussianProcess:
         return lambda columns: log_ei(*process.predict(columns), best)
 
     def _kept(self, known: Known, beliefs: Beliefs, process: Process) -> Floats:
-        """Predicted means at full depth of the results that keep the limits; of all if none does."""
+        """Predicted means of the results that keep the limits, at the depth that is chosen for.
+
+        Of all if none does.
+        """
         columns = self._learning.columns(known.points[np.unique(beliefs.rows)])
         means, kept = process.predict(columns)[0], np.ones(len(columns), dtype=bool)
         for limited, most in beliefs.limits:

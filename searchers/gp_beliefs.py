@@ -81,14 +81,22 @@ class Learning:
         self.owner = np.r_[axes.owner, axes.count] if by_level else axes.owner
         self._warps = np.r_[axes.plain, [False] * by_level] if warp else None
         self._pace = AT_LEVELS if by_level else Pace()
+        self._depth = 1.0  # at which the next config is chosen
         self._fitted: tuple[int, Beliefs] | None = None
         self._current: tuple[int, Beliefs] | None = None
 
-    def columns(self, points: Floats, depth: Floats | float = 1.0) -> Floats:
-        """Points as the processes take them, at `depth` (1: a full training) if levels count."""
+    def columns(self, points: Floats, depth: Floats | None = None) -> Floats:
+        """Points as the processes take them; if levels count, at `depth` (1: a full training).
+
+        Without one at the deepest level that as many trials as there are parameters have come to, as
+        BOHB and Klein et al. choose theirs. Deeper, the process knows next to nothing, and what a
+        trial shows at its first rung would not change that: the same config would look as promising
+        as before.
+        """
         columns = self._axes.embed(points)
         if not self._by_level:
             return columns
+        depth = np.array(self._depth) if depth is None else depth
         return np.column_stack([columns, np.broadcast_to(depth, len(points))])
 
     def under_way(self, known: Known) -> Floats:
@@ -114,6 +122,10 @@ class Learning:
     def _learn(self, known: Known, count: int, fitted: Beliefs | None) -> Beliefs:
         """From the first `count` results; the kernels of `fitted`, or new ones."""
         rows, scores, depth = self._results(known, count)
+        if self._by_level:
+            depths, there = np.unique(depth, return_counts=True)
+            enough = depths[there >= max(3, self._axes.count)]
+            self._depth = float(enough[-1] if len(enough) else depths[0]) if len(depths) else 1.0
         chosen = (
             thinned_by_level(scores[:, 0], depth, self._most)
             if self._by_level

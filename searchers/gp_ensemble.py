@@ -85,7 +85,7 @@ class EnsembleLearning(Learning):
         super().__init__(axes, {}, by_level=True, most=most)
         self.owner = axes.owner
 
-    def columns(self, points: Floats, depth: Floats | float = 1.0) -> Floats:
+    def columns(self, points: Floats, depth: Floats | None = None) -> Floats:
         """Points as the processes take them; each level has its own, so depth is no column."""
         return self._axes.embed(points)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.occupancy import DEAR, MACHINE, RULES, measure
+from benchmarks.occupancy import MACHINE, RULES, measure
 
 
-@pytest.mark.parametrize("rule", [name for name in RULES if name not in DEAR])
+@pytest.mark.parametrize("rule", RULES)
 def test_workers_are_busy_under_every_rule(rule: str) -> None:
     found = measure(RULES[rule], workers=50, seconds=15.0)
     assert found["busy"] >= 0.95
