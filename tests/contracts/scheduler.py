@@ -271,6 +271,7 @@ class SchedulerContract:
         state = make_state(
             {"name": self.name, **self.options}, OneNumber(), goal=self.goal, seed=seed
         )
+        state.advice.scheduler = self.make()  # as the copies are, with all that they know
 
         def nobody_is_forgotten(event: Event, verdicts: Sequence[Verdict]) -> None:
             if not state.slots.free or state.draining:
