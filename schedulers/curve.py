@@ -148,6 +148,9 @@ class CurveForecasts:
         trial, score = report.trial, report.score
         curve = self._curves[trial]
         curve.hear(report)
+        self._fresh = (
+            None  # it hangs on the first rungs and the paces of the newest, running ones too
+        )
         if score < self._best:
             self._best, self._leader = score, trial
             self._changed()
@@ -156,7 +159,9 @@ class CurveForecasts:
             return CONTINUE
         while len(curve.rungs) <= rung:
             curve.rungs.append(curve.least)
-        self._timed = self._timed and curve.pace_s > 0
+        if self._timed and not curve.pace_s > 0:
+            self._timed = False
+            self._changed()
         self._reports += 1
         decision = self._at_rung(trial, report, rung)
         self._learn()
