@@ -16,6 +16,8 @@ the best report so far, at whatever step (`--judge score`), or of that report's 
 training (`--judge final`). A run has reached best + ε when its regret is at most `--targets`, 0.1 and
 0.05: ε is that share of the way from the best known score to a median random one.
 
+Defaults and `auto` were chosen while looking at `--suite dev`; at `--suite unseen` nobody looked.
+
 A task that has a list of configs only is left out where the workers could use up a quarter of it by
 full trainings.
 """
@@ -46,6 +48,11 @@ SUITES = {
         "lcbench:168910", "lcreal:blood-transfusion-service-center",
         "taskset:patch128_LSTM128_avg_bs64", "taskset:patch32_GRU64_avg_bs128",
         "taskset:patch32_IRNN64_relu_last_bs128",
+    ),
+    "unseen": (
+        "lcbench:168330", "lcbench:167149", "lcbench:126026", "lcbench:189865", "lcbench:34539",
+        "lcbench:167201", "taskset:patch128_LSTM128_embed128_bs64",
+        "taskset:patch32_LSTM128_bs128", "taskset:patch32_VRNN64_relu_avg_bs128",
     ),
 }  # fmt: skip
 _SHARE = 4

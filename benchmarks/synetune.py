@@ -4,8 +4,9 @@
 
 It is asked nothing: its simulator asks here for the curve of each config that it tries, and tells at
 the end who reported when. Its simulated delays are set to 0, and it looks for news ten times in a mean
-step. A recording that has a list of configs only gives the nearest one that is not used yet. A step
-that diverged counts as a regret of 2 there: its models take no NaN.
+step. A recording that has a list of configs only gives the nearest one that is not used yet, and once
+all are used, again of all: its tuner asks on until its time is over. A step that diverged counts as a
+regret of 2 there: its models take no NaN.
 """
 
 from __future__ import annotations
@@ -31,14 +32,18 @@ _LOOKS = 10
 """How often a mean step its tuner looks for news."""
 
 
-class _Curves:
+class Curves:
     """What Syne Tune is told of configs; each stands for the one that was recorded."""
 
     def __init__(self, contest: Contest) -> None:
         self._on = contest.on
-        self._pool = Pool(contest.on.space, contest.on.pool) if contest.on.pool else None
+        self._pool = self._unused()
         self._recorded: dict[str, dict[str, Any]] = {}
         self._diverged = 2 * contest.on.median - contest.on.best
+
+    def _unused(self) -> Pool | None:
+        on = self._on
+        return Pool(on.space, on.pool) if on.pool else None
 
     def recorded(self, config: dict[str, Any]) -> dict[str, Any]:
         """The config that is run for `config`, the same whenever it is asked."""
@@ -50,7 +55,9 @@ class _Curves:
     def _nearest(self, config: dict[str, Any]) -> dict[str, Any]:
         assert self._pool is not None
         row = self._pool.nearest(config)
-        assert row is not None, "the benchmark leaves out recordings with too few configs"
+        if row is None:
+            self._pool = self._unused()
+            return self._nearest(config)
         self._pool.take(row)
         return {ROW: row}
 
@@ -83,7 +90,7 @@ def run_synetune(contest: Contest, method: str, eta: int) -> Table:
         raise FileNotFoundError(
             "Syne Tune has no environment; make it: python -m benchmarks.peers synetune"
         )
-    on, curves = contest.on, _Curves(contest)
+    on, curves = contest.on, Curves(contest)
     first = {
         "method": method, "space": described(on.space), "seed": contest.seed, "eta": eta,
         "workers": contest.workers, "until_s": contest.until_s, "charge": contest.charge,
@@ -110,7 +117,7 @@ def run_synetune(contest: Contest, method: str, eta: int) -> Table:
             message = curves.answer(said["curve"])
 
 
-def _table(contest: Contest, said: dict[str, Any], curves: _Curves) -> Table:
+def _table(contest: Contest, said: dict[str, Any], curves: Curves) -> Table:
     finds, on = Finds(contest), contest.on
     finds.cpu_s = said["cpu_s"]
     known: dict[str, dict[str, Any]] = {}

@@ -15,8 +15,9 @@ from benchmarks.contest import Contest
 from benchmarks.multifidelity import gather, read_options
 from benchmarks.peers import ENVIRONMENTS
 from benchmarks.speedups import Judge, report, speedup, summary, time_s
-from raysweep.cluster.recorded import Recording
+from raysweep.cluster.recorded import ROW, Recording
 from raysweep.cluster.recordings import recording
+from raysweep.trials.streams import Stream
 from tests.benchmarks.tables import write_taskset
 
 
@@ -265,6 +266,16 @@ def test_syne_tune_is_timed_by_the_recording(task: Recording, method: str) -> No
     assert 540 <= rows["steps"].iloc[0] <= 600
     fall = 0.02 * (50 - rows["step"])
     assert (rows["score"] - rows["final"]).to_numpy() == pytest.approx(fall.to_numpy(), abs=1e-6)
+
+
+def test_a_recorded_list_that_is_used_up_is_used_again(task: Recording) -> None:
+    assert task.pool is not None
+    short = task._replace(pool=task.pool[:3])
+    curves = synetune.Curves(Contest(short, workers=1, seed=0, until_s=1.0))
+    asked = [task.space.sample(Stream(0, "asked", n)) for n in range(7)]
+    rows = [curves.recorded(config)[ROW] for config in asked]
+    assert sorted(rows[:3]) == sorted(rows[3:6]) == [0, 1, 2]
+    assert [curves.recorded(config)[ROW] for config in asked] == rows
 
 
 def test_a_peer_without_its_environment_says_how_to_make_it(
