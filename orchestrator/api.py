@@ -146,6 +146,7 @@ def _objects(searcher: Any, scheduler: Any) -> Objects:
 
 
 def _drive(sweep: Sweep, progress: bool) -> Results:
+    import signal
     import threading
 
     from raysweep.orchestrator.live_view import live_view
@@ -153,5 +154,7 @@ def _drive(sweep: Sweep, progress: bool) -> Results:
 
     in_main = threading.current_thread() is threading.main_thread()
     with live_view(sweep, quiet=not progress) as observe:
-        sweep.run(observe=observe, handle_signals=in_main)
+        closed = sweep.run(observe=observe, handle_signals=in_main)
+    if closed.reason == "interrupted: SIGTERM":
+        signal.raise_signal(signal.SIGTERM)  # who asked the process to end did not mean one sweep
     return read(sweep.path)

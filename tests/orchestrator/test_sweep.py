@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+import raysweep
 from raysweep.cluster.session import Session
 from raysweep.orchestrator.replay import check_replay
 from raysweep.orchestrator.requests import request_stop
@@ -137,6 +139,37 @@ def test_a_stop_request_leaves_a_resumable_sweep(tmp_path: Path, ray_cluster: Se
     limits = {name: spent["limit"] for name, spent in results.status()["budget"].items()}
     assert limits == {"trials": 4, "steps": 10_000_000, "wall_time_s": limit_s}
     assert set(results.trials["attempts"]) <= {0, 1, 2}
+
+
+@pytest.mark.ray
+def test_sigterm_ends_the_process_once_the_trials_have_saved(
+    tmp_path: Path, ray_cluster: Session
+) -> None:
+    class Ended(BaseException):
+        """In the place of what SIGTERM does to a process that has no handler."""
+
+    def end(number: int, frame: object) -> None:
+        raise Ended
+
+    def when_it_runs() -> None:
+        path = tmp_path / "s"
+        while not (path / "SWEEP.json").exists() or not len(read(path).arrow("reports")):
+            threading.Event().wait(0.05)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        threading.Thread(target=when_it_runs, daemon=True).start()
+        with pytest.raises(Ended):
+            raysweep.run(
+                steady, {"x": raysweep.uniform(0, 1)}, metric="loss", trials=2, name="s",
+                storage=tmp_path, scheduler={"name": "fifo", "max_t": 10_000}, progress=False,
+            )  # fmt: skip
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    found = read(tmp_path / "s")
+    assert (found.status()["state"], found.status()["exit_code"]) == ("interrupted", 75)
+    assert verify(tmp_path / "s") == []
 
 
 @pytest.mark.ray
