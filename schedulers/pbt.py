@@ -30,7 +30,7 @@ from raysweep.trials.decisions import CONTINUE, Decision, Finish, Pause, Reason,
 from raysweep.trials.errors import SpecError
 from raysweep.trials.goal import WORST
 from raysweep.trials.streams import Stream
-from raysweep.trials.trial import UNBOUNDED, Config, Outcome, Report, TrialId
+from raysweep.trials.trial import UNBOUNDED, Config, Outcome, Report, Status, TrialId
 
 
 class Pbt:
@@ -66,9 +66,9 @@ class Pbt:
         self._configs: dict[TrialId, Config] = {}
         self._shown: dict[TrialId, dict[int, float]] = {}  # of each member, rung → score
         self._saved: dict[TrialId, int] = {}
-        self._starts: dict[TrialId, int] = {}  # children that have not been granted anything yet
+        self._starts: dict[TrialId, int] = {}  # of children that have shown nothing of their own
         self._paused: dict[TrialId, int] = {}
-        self._vacant: list[TrialId] = []  # stopped, their places not taken yet
+        self._vacant: list[TrialId] = []  # stopped or failed, their places not taken yet
         self._founders = 0
         self._complete = False  # no founder will come any more, however many have
 
@@ -103,7 +103,7 @@ class Pbt:
         if trial not in self._starts:
             self._founders += 1
         self._configs[trial] = dict(config)
-        return self._rung_after(self._starts.pop(trial, 0))
+        return self._rung_after(self._starts.get(trial, 0))
 
     def on_report(self, report: Report) -> Decision:
         """Compare at rungs, finish at max_t."""
@@ -158,7 +158,14 @@ class Pbt:
         return Fork(donor, child, {"instead": self._vacant.pop(0)})
 
     def on_end(self, trial: TrialId, outcome: Outcome) -> None:
-        """Out of the population, and nobody copies it any more."""
+        """Out of the population, and nobody copies it any more; who has failed is replaced.
+
+        But a child that fails before it comes to a rung leaves its place empty: where no checkpoint
+        can be loaded, one child would follow another without end.
+        """
+        failed = outcome.status is Status.FAILED and trial in self._configs
+        if failed and trial not in self._starts and trial not in self._vacant:
+            self._vacant.append(trial)
         for known in (self._configs, self._shown, self._saved, self._starts, self._paused):
             known.pop(trial, None)
 
@@ -174,6 +181,7 @@ class Pbt:
         return bool(self._paused) or not self._full()
 
     def _show(self, trial: TrialId, step: int, score: float) -> None:
+        self._starts.pop(trial, None)
         points = self._shown.setdefault(trial, {})
         before = max(points, default=step)
         if before < step and WORST not in (points[before], score):

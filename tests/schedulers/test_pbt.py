@@ -145,6 +145,34 @@ def test_a_member_that_is_not_finite_goes_at_once_and_its_place_waits_for_a_dono
     assert (fork.parent, fork.why) == ("t000001", {"instead": "t000000"})
 
 
+def test_who_fails_is_replaced_but_not_a_child_that_comes_to_no_rung() -> None:
+    scheduler = population()
+    for number, score in enumerate((0.1, 0.2, 0.3)):
+        report(scheduler, number, 2, score)
+        scheduler.saved(f"t00000{number}", 2)
+    scheduler.on_end("t000003", Outcome(Status.FAILED, 0, WORST))  # its config does not fit, say
+    scheduler.on_end("t000002", Outcome(Status.COMPLETED, 2, 0.3))  # its code came to its end
+    fork = scheduler.next_fork("t000004")
+    assert fork is not None
+    assert (fork.parent, fork.why) == ("t000000", {"instead": "t000003"})
+    assert scheduler.next_fork("t000005") is None, "who is complete leaves no place"
+
+    assert scheduler.grant("t000004", fork.config) == 4
+    scheduler.on_end("t000004", Outcome(Status.FAILED, 0, WORST))
+    assert scheduler.next_fork("t000005") is None
+
+    scheduler.on_end("t000001", Outcome(Status.FAILED, 3, 0.2))
+    fork = scheduler.next_fork("t000005")
+    assert fork is not None
+    assert fork.why == {"instead": "t000001"}
+    scheduler.grant("t000005", fork.config)
+    report(scheduler, 5, 4, 0.05)
+    scheduler.on_end("t000005", Outcome(Status.FAILED, 5, 0.05))
+    fork = scheduler.next_fork("t000006")
+    assert fork is not None
+    assert fork.why == {"instead": "t000005"}
+
+
 def test_nobody_is_replaced_before_the_whole_population_has_been_started() -> None:
     """Three of four stand at the rung: they pause, so that the fourth gets a slot first."""
     scheduler = build_scheduler("pbt", {"interval": 2, "quantile": 0.5}, Setting(GOAL, LR, 0, 4))
