@@ -21,8 +21,9 @@ from raysweep.orchestrator.confirm import Confirm
 from raysweep.orchestrator.shares import Shares
 from raysweep.orchestrator.state import SweepState
 from raysweep.trials import events
-from raysweep.trials.trial import Status
-from tests.orchestrator.harness import Crash, Memory, check_record, make_state, run
+from raysweep.trials.goal import Goal
+from raysweep.trials.trial import Config, Status
+from tests.orchestrator.harness import GOAL, Crash, Memory, check_record, curve, make_state, run
 
 SCHEDULERS: list[dict[str, Any]] = [
     {"name": "fifo", "max_t": 4},
@@ -48,7 +49,10 @@ SCHEDULERS: list[dict[str, Any]] = [
     {"name": "hyperband", "max_t": 4, "reduction_factor": 2, "unit": "seconds"},
     {"name": "pasha", "max_t": 8, "reduction_factor": 2, "unit": "seconds"},
     {"name": "asha", "max_t": 9, "judge_by": "best", "audit": 0.5, "unit": "seconds"},
+    {"name": "mo_asha", "max_t": 9},
+    {"name": "mo_asha", "max_t": 8, "form": "stopping", "reduction_factor": 2, "audit": 0.5},
 ]
+BOTH = Goal((("loss", "min"), ("size", "max")))
 SHARES = [
     Shares(),
     Shares(((1, 2), (3, 4)), patience_s=3.0),
@@ -77,7 +81,18 @@ def machine(seed: int) -> Machine:
 def fresh(scheduler: dict[str, Any], seed: int) -> SweepState:
     shares = SHARES[seed // 4 % len(SHARES)]
     confirm = Confirm(2, 2, scheduler.get("max_t")) if seed % 3 == 2 else None
-    return make_state(scheduler, seed=seed, shares=shares, confirm=confirm, **RULES)
+    goal = BOTH if scheduler["name"] == "mo_asha" else GOAL
+    return make_state(scheduler, goal=goal, seed=seed, shares=shares, confirm=confirm, **RULES)
+
+
+def sized(config: Config, seed: int, step: int) -> dict[str, Any]:
+    """The second metric is at odds with the first; only mo_asha has it as a goal."""
+    return {**curve(config, seed, step), "size": abs(config["x"] - 0.7)}
+
+
+def played(state: SweepState, seed: int, memory: Memory, epoch: int = 1) -> events.Closed:
+    """The sweep on a simulated cluster, to its end."""
+    return run(state, machine(seed), memory, seed=seed, epoch=epoch, train=sized)
 
 
 def through_json(value: Any) -> Any:
@@ -110,7 +125,7 @@ def test_fed_the_same_events_a_resumed_sweep_decides_the_same(
 ) -> None:
     for seed in seeds:
         memory = Memory()
-        run(fresh(scheduler, seed), machine(seed), memory, seed=seed)
+        played(fresh(scheduler, seed), seed, memory)
         original = fresh(scheduler, seed)
         turns = []
         snapshots = []
@@ -160,19 +175,19 @@ def test_a_crash_that_takes_everything_along_loses_nothing(
 ) -> None:
     for seed in seeds:
         whole = Memory()
-        run(fresh(scheduler, seed), machine(seed), whole, seed=seed)
+        played(fresh(scheduler, seed), seed, whole)
         expected = tables(whole)
         every = stride(scheduler)
         for crash in range(1 + seed % every, len(whole.records), every):
             memory = Memory()
             memory.crash_at = crash
             with pytest.raises(Crash):
-                run(fresh(scheduler, seed), machine(seed), memory, seed=seed)
+                played(fresh(scheduler, seed), seed, memory)
             resumed = fresh(scheduler, seed)
             for record in memory.records:
                 resumed.handle(type(record.event)(*through_json(record.event)))
             memory.crash_at = 10**9
-            closed = run(resumed, machine(seed), memory, seed=seed, epoch=2)
+            closed = played(resumed, seed, memory, epoch=2)
             trials, reports = tables(memory)
             assert closed.exit_code == 0
             assert suggested(memory) == suggested(whole), "the same configs, whatever came before"
@@ -191,7 +206,7 @@ def test_a_driver_that_dies_while_it_opens_changes_nothing() -> None:
         memory = Memory()
         memory.crash_at = 25
         with pytest.raises(Crash):
-            run(fresh(SCHEDULERS[seed % len(SCHEDULERS)], seed), machine(seed), memory, seed=seed)
+            played(fresh(SCHEDULERS[seed % len(SCHEDULERS)], seed), seed, memory)
         starts = []
         for openings in (1, 3):
             state = fresh(SCHEDULERS[seed % len(SCHEDULERS)], seed)
