@@ -111,7 +111,7 @@ def _coverage(results: Results) -> list[RenderableType]:
         return []
     drawn = results.arrow("trials").select(["status", "parent", "replicate_of"]).to_pylist()
     own = [row["status"] for row in drawn if not row["parent"] and not row["replicate_of"]]
-    trials = sum(status in ("COMPLETED", "STOPPED") for status in own)
+    trials = sum(status in ("COMPLETED", "STOPPED", "PAUSED") for status in own)
     if not trials:
         return []
     share = share_covered(trials, _CONFIDENCE)
