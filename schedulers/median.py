@@ -1,7 +1,7 @@
 """Median stopping: end a trial whose best so far is worse than the others' median average.
 
 Golovin, Solnik, Moitra, Kochanski, Karro, Sculley: "Google Vizier: A Service for Black-Box
-Optimization", KDD 2017, section 3.2.1: stop a pending trial at step s if its best value by s is
+Optimization", KDD 2017, section 3.2.2: stop a pending trial at step s if its best value by s is
 strictly worse than the median of the running averages, over steps 1…s, of the other trials. The
 paper averages over completed trials; here every trial that has reached s counts, so that the rule
 can speak before the first one completes.

@@ -1,6 +1,6 @@
 """Percentile stopping: end a trial whose best so far is worse than a percentile of the others.
 
-Golovin et al., "Google Vizier: A Service for Black-Box Optimization", KDD 2017, section 3.2.1,
+Golovin et al., "Google Vizier: A Service for Black-Box Optimization", KDD 2017, section 3.2.2,
 whose median rule compares with the 50th percentile of the others' running averages; Optuna's
 `PercentilePruner` compares with any percentile of the others' best values so far.
 

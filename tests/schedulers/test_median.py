@@ -1,4 +1,4 @@
-"""Golden cases after Golovin et al., "Google Vizier", KDD 2017, section 3.2.1."""
+"""Golden cases after Golovin et al., "Google Vizier", KDD 2017, section 3.2.2."""
 
 from __future__ import annotations
 
