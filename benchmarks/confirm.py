@@ -26,6 +26,7 @@ from raysweep.orchestrator.rebuild import new_state
 from raysweep.orchestrator.simulate import run_simulated
 from raysweep.orchestrator.spec import SweepSpec
 from raysweep.results.confirmed import Fresh, estimate
+from raysweep.results.intervals import Interval
 from raysweep.trials.events import Event, Reported, Suggested
 from raysweep.trials.streams import Stream
 
@@ -83,17 +84,21 @@ def sweep(rule: str, noise: str, seed: int, replicates: int) -> list[float]:
 
     best, selected = found.configs[0], {c.trial_id: c for c in found.configs}[found.selected]
     first, then = truth(selected), truth(best)
-    assert selected.mean and best.mean  # noqa: PT018 - the two are alike
+    assert selected.mean and best.mean and best.expected  # noqa: PT018 - the three are alike
     return [
         selected.value - first, selected.mean.estimate - first, best.mean.estimate - then,
-        selected.mean.low <= first <= selected.mean.high, best.mean.low <= then <= best.mean.high,
-        selected is not best, then < first, first - then,
+        best.expected.estimate - then, _holds(selected.mean, first), _holds(best.mean, then),
+        _holds(best.expected, then), selected is not best, then < first, first - then,
     ]  # fmt: skip
 
 
+def _holds(interval: Interval, truth: float) -> bool:
+    return interval.low <= truth <= interval.high
+
+
 FIGURES = (
-    "selected_value", "selected_mean", "confirmed_mean", "selected_covered", "confirmed_covered",
-    "differs", "better", "gain",
+    "selected_value", "selected_mean", "confirmed_mean", "confirmed_expected", "selected_covered",
+    "confirmed_covered", "expected_covered", "differs", "better", "gain",
 )  # fmt: skip
 
 

@@ -49,8 +49,9 @@ def facts_of(results: Results, confidence: float) -> dict[str, Any]:
 
 
 def _config(one: Fresh) -> dict[str, Any]:
-    interval = {"mean": _bounds(one.mean), "optimism": _bounds(one.optimism)}
-    return one._asdict() | {"values": list(one.values)} | interval
+    names = ("mean", "expected", "optimism")
+    intervals = {name: _bounds(getattr(one, name)) for name in names}
+    return one._asdict() | {"values": list(one.values)} | intervals
 
 
 def _bounds(interval: Interval | None) -> dict[str, float] | None:
@@ -91,10 +92,10 @@ def shown(facts: Mapping[str, Any]) -> RenderableType:
         lines.append("confirmed the same: it is the best by fresh seeds as well")
     else:
         lines.append(f"confirmed {_told(best, facts)}; {_too_good(best, facts)}")
-        lines.append(
-            f"          another config than was selected; as the best of {len(rows):,} means, its own is "
-            f"somewhat too good as well"
-        )
+    if best is not None and best["expected"] is not None:
+        told = _interval(best["expected"], len(best["values"]), facts)
+        of = f", as this is the best of {len(rows):,} means" if len(rows) > 1 else ""
+        lines.append(f"expected  {facts['metric']} {told} of another training{of}")
     if best is not None:
         lines.append(f"          {config_line(best['config'])}")
     lines += [text for row in rows.values() if (text := _lost(row))]
@@ -135,15 +136,18 @@ def _table(facts: Mapping[str, Any]) -> Table:
         "fresh seeds",
         "of",
         "mean",
+        "expected",
         "low",
         "high",
         "too good by",
     ):
         table.add_column(heading, justify="left" if heading == "trial" else "right")
     for row in facts["configs"]:
-        bounds = row["mean"] or {}
-        mean = [number(bounds[name]) if bounds else "·" for name in ("estimate", "low", "high")]
-        too_good = number(row["optimism"]["estimate"]) if row["optimism"] else "·"
+        bounds = row["expected"] or {}
+        expected = [number(bounds[name]) if bounds else "·" for name in ("estimate", "low", "high")]
+        mean, too_good = (
+            number(row[name]["estimate"]) if row[name] else "·" for name in ("mean", "optimism")
+        )
         counts = (f"{row['steps']:,}", f"{len(row['values']):,}", f"{row['seeds']:,}")
-        table.add_row(row["trial_id"], number(row["value"]), *counts, *mean, too_good)
+        table.add_row(row["trial_id"], number(row["value"]), *counts, mean, *expected, too_good)
     return table

@@ -5,6 +5,7 @@
     f_i    the best report of replicate i, over all its steps; n of them are counted
     g_i    its best report up to step s
     m      the mean of the f_i, by which the configs are ranked; v has no say in that
+    e      what the config is expected to come to, all means taken into account (`shrinkage.py`)
     o      how much too good v was: the mean of the g_i less v, for metrics to be minimised
 
 v is the best of many values that are part luck, so on average it is too good: the winner's curse.
@@ -12,10 +13,11 @@ Fresh seeds had no part in the selection, so about their own mean they err to ei
 statistic is a trial's best report on both sides, as o would otherwise count the difference between
 two statistics as luck; and g_i stops at s, as more steps would make up for some of it.
 
-Both intervals are Student's, of n − 1 degrees of freedom, with v as it is: o is about this value,
-not about what such a selection comes to on average. The m of the selected config errs to neither
-side; the best m is the best of a few means, so a part of the curse is left in it, and its interval
-holds less often than it says. docs/schedulers/confirm.md has how much.
+The intervals of m and o are Student's, of n − 1 degrees of freedom, with v as it is: o is about this
+value, not about what such a selection comes to on average. The m of the selected config errs to
+neither side; the best m is the best of a few means, so a part of the curse is left in it, and its
+interval holds less often than it says. e is m without that part. docs/schedulers/confirm.md has how
+well this works.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from raysweep.results.intervals import Interval, mean_of
+from raysweep.results.shrinkage import expected_of
 from raysweep.trials.errors import SpecError
 from raysweep.trials.goal import WORST, Goal
 from raysweep.trials.trial import Status
@@ -49,6 +52,8 @@ class Fresh(NamedTuple):
         unfinished: how many have not ended.
         lost_at_the_end: of those counted, how many ended on a value that is not finite.
         mean: m with its interval; None: no replicate is counted.
+        expected: e with its interval; None: none is, or no config has two, so that nothing says how
+            far seeds scatter.
         optimism: o with its interval; None: none is, or one has no finite value up to step s.
     """
 
@@ -64,6 +69,7 @@ class Fresh(NamedTuple):
     lost_at_the_end: int
     mean: Interval | None
     optimism: Interval | None
+    expected: Interval | None = None
 
 
 class Confirmed(NamedTuple):
@@ -129,10 +135,18 @@ def estimate(
         for row in own
         if row["trial_id"] in replicates
     ]
-    found.sort(key=lambda one: _order(one, goal))
+    found = _with_expected(sorted(found, key=lambda one: _order(one, goal)), confidence)
     selected = min((_score(goal, row["best_value"]), row["trial_id"]) for row in own)[1]
     best = found[0].trial_id if found[0].mean else None
     return Confirmed(confidence, selected, best, tuple(found))
+
+
+def _with_expected(found: Sequence[Fresh], confidence: float) -> list[Fresh]:
+    groups = [one.values for one in found if one.values]
+    if all(len(values) < 2 for values in groups):
+        return list(found)
+    expected = iter(expected_of(groups, confidence))
+    return [one._replace(expected=next(expected)) if one.values else one for one in found]
 
 
 def _order(one: Fresh, goal: Goal) -> tuple[bool, int, float]:

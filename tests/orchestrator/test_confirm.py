@@ -333,11 +333,14 @@ def test_the_command(tmp_path: Path) -> None:
     first = found.configs[0]
     assert first.mean is not None
     assert facts["configs"][0]["mean"] == first.mean._asdict()
+    assert first.expected is not None
+    assert facts["configs"][0]["expected"] == first.expected._asdict()
     assert first.mean.estimate == min(one.mean.estimate for one in found.configs if one.mean)
     said = invoke("confirmed", path)
     assert said.exit_code == 0, said.output
     assert "3 configs trained again, 12 replicates in all" in said.output
     assert f"selected  {found.selected}: loss" in said.output
+    assert "of another training, as this is the best of 3 means" in said.output
     narrow = json.loads(invoke("confirmed", path, "--json", "--confidence", "0.5").stdout)
     assert narrow["configs"][0]["mean"]["low"] > facts["configs"][0]["mean"]["low"]
     assert invoke("confirmed", path, "--confidence", "95").exit_code == 2

@@ -182,10 +182,14 @@ def test_the_summary_of_several_metrics_names_the_front(tmp_path: Path) -> None:
 
 def test_the_summary_of_random_draws_says_what_they_guarantee(tmp_path: Path) -> None:
     """1 − 0.05^(1/20) of the space, 13.91 %, for twenty draws."""
-    fifo = {"name": "fifo", "max_t": 3}
-    asha = {"name": "asha", "max_t": 9}  # most stay paused; they were drawn all the same
-    for number, scheduler in enumerate((fifo, asha)):
-        path = simulated_sweep(tmp_path / str(number), searcher="random", scheduler=scheduler)
+    fifo: dict[str, Any] = {"name": "fifo", "max_t": 3}
+    asha: dict[str, Any] = {
+        "name": "asha",
+        "max_t": 9,
+    }  # most stay paused; they were drawn all the same
+    for scheduler in (fifo, asha):
+        path = tmp_path / scheduler["name"]
+        path = simulated_sweep(path, searcher="random", scheduler=scheduler)
         shown = text(summary(read(path), Closed(15.0, "all done", 0)), width=300)
         assert "with 95% confidence one of the 20 configs drawn is among the best 13.91%" in shown
     sobol = simulated_sweep(tmp_path / "sobol", searcher="sobol", scheduler=fifo)

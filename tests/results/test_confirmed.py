@@ -9,6 +9,7 @@ import pytest
 
 from raysweep.results.confirmed import Confirmed, Curve, Fresh, estimate
 from raysweep.results.intervals import mean_of
+from raysweep.results.shrinkage import expected_of
 from raysweep.trials.errors import SpecError
 from raysweep.trials.goal import WORST, Goal
 
@@ -55,6 +56,10 @@ def test_the_lucky_one_loses_on_fresh_seeds() -> None:
     assert a.optimism == pytest.approx((0.3, 0.051587, 0.548413), abs=1e-6)
     assert b.mean == (0.25, 0.25, 0.25)
     assert b.optimism == pytest.approx((0.05, 0.05, 0.05))
+    assert (b.expected, a.expected) == tuple(expected_of([b.values, a.values]))
+    assert a.expected is not None
+    assert b.expected is not None
+    assert 0.25 < b.expected.estimate < a.expected.estimate < 0.4, "drawn towards each other"
 
 
 def test_of_a_metric_to_be_maximised_too_good_is_too_high() -> None:
@@ -95,7 +100,8 @@ def test_what_was_lost_is_counted_and_in_no_mean() -> None:
     assert (a.seeds, a.values, a.failed, a.without_value, a.unfinished) == (5, (0.2, 0.4), 1, 1, 1)
     assert a.lost_at_the_end == 1
     assert a.mean == mean_of([0.2, 0.4])
-    assert (c.values, c.without_value, c.mean, c.optimism) == ((), 1, None, None)
+    assert (c.values, c.without_value, c.mean, c.optimism, c.expected) == ((), 1, *[None] * 3)
+    assert by_id(found)["b"].expected is not None, "how far seeds scatter, the others tell"
     assert [one.trial_id for one in found.configs] == ["d", "b", "a", "c"], (
         "who lost some is behind"
     )
@@ -111,7 +117,7 @@ def test_before_the_first_has_ended_nobody_is_best() -> None:
 def test_of_one_seed_there_is_a_mean_without_bounds() -> None:
     rows = [row("a", 0.1), row("a1", 0.2, "a")]
     (a,) = estimate(rows, flat(MIN, *rows), MIN).configs
-    assert a.mean == mean_of([0.2])
+    assert (a.mean, a.expected) == (mean_of([0.2]), None)
 
 
 @pytest.mark.parametrize("confidence", [0.0, 1.0, 95.0])
