@@ -2,10 +2,12 @@
 
     python -m benchmarks.occupancy --json benchmarks/results/occupancy.json
 
-The real scheduler, state machine and loop on the simulated pool, with random search. A step's time is
-lognormal (median 1 s, log-sd 0.5), one step in twenty raises, which ends its trial, and one worker in
-twenty takes ten times as long. *Busy* is the slot time in use divided by all slot time, from the first
-second until the sweep's time is over and it stops to start anything. Synchronous HyperBand stands there to compare with: it waits at its rungs.
+The real scheduler, state machine and loop on the simulated pool, with random search, or the searcher
+that the rule comes with. A step's time is lognormal (median 1 s, log-sd 0.5), one step in twenty raises,
+which ends its trial, and one worker in twenty takes ten times as long. *Busy* is the slot time in use
+divided by all slot time, from the first second until the sweep's time is over and it stops to start
+anything. Synchronous HyperBand stands there to compare with: it waits at its rungs. `pbt` has as many
+members as workers.
 """
 
 from __future__ import annotations
@@ -45,9 +47,14 @@ RULES: dict[str, dict[str, Any]] = {
     "asha, smoothed, audited": {"name": "asha", "judge_by": "smoothed", "audit": 0.05},
     "mo_asha": {"name": "mo_asha"},
     "hyper_tune": {"name": "hyper_tune"},
+    "dehb": {"name": "dehb"},
     "hyperband, asynchronous": {"name": "hyperband", "form": "asynchronous"},
     "hyperband, synchronous": {"name": "hyperband"},
+    "curve": {"name": "curve"},
+    "pbt": {"name": "pbt", "interval": 3},
 }
+FEWER = {"curve": 100, "pbt": 100}
+"""Rules that are measured with so many workers at most: they take milliseconds for a decision."""
 
 
 class Busy:
@@ -66,23 +73,25 @@ class Busy:
 
 def measure(rule: dict[str, Any], workers: int, seconds: float, seed: int = 0) -> dict[str, Any]:
     """One simulated sweep of so many seconds: its busy share and its counts."""
+    members = rule["name"] == "pbt"
     spec = SweepSpec.from_dict(
         {
             "trainable": "none:none",
             "space": {f"x{n}": {"uniform": [0.0, 1.0]} for n in range(3)},
             "metrics": {"loss": "min"} | ({"size": "min"} if rule["name"] == "mo_asha" else {}),
-            "searcher": {"name": "random"},
+            "searcher": {"name": "dehb" if rule["name"] == "dehb" else "random"},
             "scheduler": {**rule, "max_t": MAX_T},
             "seed": seed,
             "max_failed_share": 1.0,
-            "budget": {"wall_time_s": seconds},
+            "budget": {"wall_time_s": seconds} | ({"trials": workers} if members else {}),
             "cluster": {"max_slots": workers},
         }
     )
     state = new_state(spec)
     propose = Proposer(state.advice.searcher, spec.parsed_space.check, spec.seed)
     curves = SyntheticCurves(spec.parsed_space, spec.goal, spec.seed)
-    busy, machine = Busy(state, seconds), MACHINE._replace(workers=workers)
+    machine = MACHINE._replace(workers=workers, every_steps=rule.get("interval"))
+    busy = Busy(state, seconds)
     found = run_simulated(state, propose, machine, curves, observe=busy)
     return {
         "busy": round(busy.slot_s / (workers * seconds), 4),
@@ -103,12 +112,12 @@ def main() -> None:
     options = parser.parse_args()
     rows = []
     for name in [name.strip() for name in options.rules.split(";") if name.strip()] or RULES:
-        found = measure(RULES[name], options.workers, options.seconds)
-        rows.append({"rule": name, "seconds": options.seconds, **found})
+        workers = min(options.workers, FEWER.get(name, options.workers))
+        found = measure(RULES[name], workers, options.seconds)
+        rows.append({"rule": name, "workers": workers, "seconds": options.seconds, **found})
         print("  ".join(f"{key} {value}" for key, value in rows[-1].items()), flush=True)
     if options.json:
-        written = {"workers": options.workers, "rules": rows}
-        options.json.write_text(json.dumps(written, indent=1) + "\n")
+        options.json.write_text(json.dumps(rows, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -69,6 +69,7 @@ class Pbt:
         self._starts: dict[TrialId, int] = {}  # of children that have shown nothing of their own
         self._paused: dict[TrialId, int] = {}
         self._vacant: list[TrialId] = []  # stopped or failed, their places not taken yet
+        self._barren = 0  # so many children in a row have failed before they showed anything
         self._founders = 0
         self._complete = False  # no founder will come any more, however many have
 
@@ -160,12 +161,15 @@ class Pbt:
     def on_end(self, trial: TrialId, outcome: Outcome) -> None:
         """Out of the population, and nobody copies it any more; who has failed is replaced.
 
-        But a child that fails before it comes to a rung leaves its place empty: where no checkpoint
-        can be loaded, one child would follow another without end.
+        But once as many children as the population has members have failed in a row, none of which
+        came to a rung, such a child leaves its place empty: where no checkpoint can be loaded, one
+        child would follow another without end.
         """
-        failed = outcome.status is Status.FAILED and trial in self._configs
-        if failed and trial not in self._starts and trial not in self._vacant:
-            self._vacant.append(trial)
+        if outcome.status is Status.FAILED and trial in self._configs:
+            self._barren += trial in self._starts
+            hopeless = trial in self._starts and self._barren > self._population
+            if not hopeless and trial not in self._vacant:
+                self._vacant.append(trial)
         for known in (self._configs, self._shown, self._saved, self._starts, self._paused):
             known.pop(trial, None)
 
@@ -181,7 +185,8 @@ class Pbt:
         return bool(self._paused) or not self._full()
 
     def _show(self, trial: TrialId, step: int, score: float) -> None:
-        self._starts.pop(trial, None)
+        if self._starts.pop(trial, None) is not None:
+            self._barren = 0
         points = self._shown.setdefault(trial, {})
         before = max(points, default=step)
         if before < step and WORST not in (points[before], score):
@@ -228,6 +233,7 @@ class Pbt:
             "starts": self._starts,
             "paused": self._paused,
             "vacant": self._vacant,
+            "barren": self._barren,
             "founders": self._founders,
             "complete": self._complete,
             "explorer": self._explorer.state(),
@@ -239,5 +245,6 @@ class Pbt:
         self._shown = {trial: dict(map(tuple, points)) for trial, points in state["shown"].items()}
         self._saved, self._starts = dict(state["saved"]), dict(state["starts"])
         self._paused, self._vacant = dict(state["paused"]), list(state["vacant"])
+        self._barren = state["barren"]
         self._founders, self._complete = state["founders"], state["complete"]
         self._explorer.load(state["explorer"])

@@ -145,32 +145,37 @@ def test_a_member_that_is_not_finite_goes_at_once_and_its_place_waits_for_a_dono
     assert (fork.parent, fork.why) == ("t000001", {"instead": "t000000"})
 
 
-def test_who_fails_is_replaced_but_not_a_child_that_comes_to_no_rung() -> None:
+def failed(scheduler: Scheduler, number: int) -> str:
+    """The trial fails; who is copied for its place, "" for nobody."""
+    scheduler.on_end(f"t{number:06}", Outcome(Status.FAILED, 0, WORST))
+    fork = scheduler.next_fork(f"t{number + 1:06}")
+    if fork is None:
+        return ""
+    assert fork.why == {"instead": f"t{number:06}"}
+    scheduler.grant(f"t{number + 1:06}", fork.config)
+    return fork.parent
+
+
+def test_who_fails_is_replaced_and_who_is_complete_is_not() -> None:
     scheduler = population()
     for number, score in enumerate((0.1, 0.2, 0.3)):
         report(scheduler, number, 2, score)
         scheduler.saved(f"t00000{number}", 2)
-    scheduler.on_end("t000003", Outcome(Status.FAILED, 0, WORST))  # its config does not fit, say
-    scheduler.on_end("t000002", Outcome(Status.COMPLETED, 2, 0.3))  # its code came to its end
-    fork = scheduler.next_fork("t000004")
-    assert fork is not None
-    assert (fork.parent, fork.why) == ("t000000", {"instead": "t000003"})
-    assert scheduler.next_fork("t000005") is None, "who is complete leaves no place"
+    scheduler.on_end("t000002", Outcome(Status.COMPLETED, 2, 0.3))
+    assert scheduler.next_fork("t000004") is None
+    assert failed(scheduler, 3) == "t000000", "its config did not fit, say"
 
-    assert scheduler.grant("t000004", fork.config) == 4
-    scheduler.on_end("t000004", Outcome(Status.FAILED, 0, WORST))
-    assert scheduler.next_fork("t000005") is None
 
-    scheduler.on_end("t000001", Outcome(Status.FAILED, 3, 0.2))
-    fork = scheduler.next_fork("t000005")
-    assert fork is not None
-    assert fork.why == {"instead": "t000001"}
-    scheduler.grant("t000005", fork.config)
-    report(scheduler, 5, 4, 0.05)
-    scheduler.on_end("t000005", Outcome(Status.FAILED, 5, 0.05))
-    fork = scheduler.next_fork("t000006")
-    assert fork is not None
-    assert fork.why == {"instead": "t000005"}
+def test_where_no_child_comes_to_a_rung_there_is_an_end_to_children() -> None:
+    """Four in a row may fail, as many as there are members; one that comes to a rung is forgiven."""
+    scheduler = population()
+    for number in range(4):
+        report(scheduler, number, 2, number / 10)
+        scheduler.saved(f"t00000{number}", 2)
+    assert [failed(scheduler, number) for number in range(3, 7)] == ["t000000"] * 4
+    report(scheduler, 7, 4, 0.05)
+    assert [failed(scheduler, number) for number in range(7, 12)] == ["t000000"] * 5
+    assert failed(scheduler, 12) == "", "8 to 11 and now 12"
 
 
 def test_nobody_is_replaced_before_the_whole_population_has_been_started() -> None:
