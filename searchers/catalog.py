@@ -168,13 +168,13 @@ SEARCHERS: dict[str, Entry] = {
     ),
     "mobster": Entry(
         "a Gaussian process over config and rung together; for asha and hyperband",
-        {"initial": count(), "prior": _PRIOR},
+        {"initial": count(), "random_share": number(0.2, 0.0, 1.0), "prior": _PRIOR},
         _lazily("gp", by_level=True),
         learns=True,
     ),
     "hyper_tune": Entry(
         "a Gaussian process for each rung, weighted by how well the rung ranks; for rungs",
-        {"initial": count(), "prior": _PRIOR},
+        {"initial": count(), "random_share": number(0.2, 0.0, 1.0), "prior": _PRIOR},
         _lazily("gp", by_level=True, ensemble=True),
         learns=True,
     ),

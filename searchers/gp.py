@@ -58,6 +58,8 @@ class GaussianProcess:
             is estimated; None: it is the same everywhere.
         budget_ms: about how long a fit may take; what it sees is limited accordingly.
         ensemble: with `by_level`, a process for each rung in the place of one over config and rung.
+        random_share: with `by_level`, the share of proposals that are drawn at random: a model that
+            knows full trainings of one region only can take early steps for the whole truth.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class GaussianProcess:
         noise: str | None = None,
         budget_ms: float | None = None,
         ensemble: bool = False,
+        random_share: float = 0.0,
     ) -> None:
         self._space, self._acquisition, self._belief = setting.space, acquisition, belief
         self._axes, self._replicates = Axes(setting.space), replicates
@@ -83,6 +86,7 @@ class GaussianProcess:
         self._initial = initial or max(4, min(self._axes.count + 1, 10))
         self._region = self._axes.count > 20 if trust_region is None else trust_region
         at_levels = by_level and bool(setting.levels)
+        self._random_share = random_share if at_levels else 0.0
         most = MOST_AT_LEVELS if at_levels else MOST
         self._learning = (
             EnsembleLearning(self._axes, 2 * most)
@@ -104,6 +108,8 @@ class GaussianProcess:
         """A design point while little is known, then what the acquisition likes best."""
         if known.issued < self._initial:
             return self._first(known, stream)
+        if self._random_share and stream.uniform() < self._random_share:
+            return Proposal(self._space.sample(stream), {"model": "random"})
         beliefs = self._learning.beliefs(known)
         if len(beliefs.rows) < min(3, self._initial):
             return self._first(known, stream)
