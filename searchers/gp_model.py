@@ -259,5 +259,7 @@ def solve(lower: Floats, right: Floats) -> Floats:
 
 def inverted(lower: Floats) -> Floats:
     """K⁻¹ by its factor."""
+    if not len(lower):
+        return lower  # LAPACK takes no empty matrix, and says so on the terminal
     half = np.tril(lapack.dpotri(lower, lower=1)[0])
     return np.asarray(half + np.tril(half, -1).T)

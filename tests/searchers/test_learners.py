@@ -196,6 +196,24 @@ def test_at_rungs_a_share_is_drawn_without_the_model(name: str) -> None:
         assert least <= models.count("random") <= most
 
 
+@pytest.mark.parametrize(
+    "name", sorted({n for n, entry in SEARCHERS.items() if entry.learns} - {"transfer"})
+)
+def test_many_workers_may_ask_before_anybody_has_reported(
+    name: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing is known of thirty trials, then only that four have no finite value."""
+    space = Space.from_dict({"x": {"uniform": [0.0, 1.0]}, "y": {"uniform": [0.0, 1.0]}})
+    options = {"prior": {"x": 0.5}} if name == "prior" else {}
+    searcher = build_searcher(name, options, Setting(space, 0, GOAL, levels=(1, 3)))
+    for number in range(36):
+        config = ask(searcher, 0, number)
+        searcher.suggested(trial_id(number), config)
+        if number >= 30:
+            searcher.tell(Report(trial_id(number - 30), 1, 1, {}, WORST))
+    assert capfd.readouterr() == ("", "")
+
+
 def test_limits_are_kept() -> None:
     space = Space.from_dict({"x": {"uniform": [0.0, 1.0]}})
     searcher = build_searcher("gp", {"limits": {"ms": 0.5}}, Setting(space, 0, GOAL))
