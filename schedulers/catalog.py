@@ -9,7 +9,7 @@ from raysweep.schedulers import around
 from raysweep.schedulers.asha import PromotionAsha, StoppingAsha
 from raysweep.schedulers.base import Scheduler
 from raysweep.schedulers.brackets import of_asha, of_hyperband
-from raysweep.schedulers.curve import CURVE_OPTIONS, CurveForecasts
+from raysweep.schedulers.curve import CURVE_OPTIONS, CurveForecasts, curve_rungs
 from raysweep.schedulers.dehb import Dehb
 from raysweep.schedulers.fifo import Fifo
 from raysweep.schedulers.hyper_tune import HyperTune
@@ -360,10 +360,12 @@ def levels_of(written: Mapping[str, Any], trials: int | None = None) -> tuple[in
         Nothing for schedulers without rungs, or with rungs that are no steps, and for Python
         objects.
     """
-    if written.get("name") not in _LADDERS or unit_of(written) != STEPS:
-        return ()
     grace, factor = written.get("grace_period", 1), written.get("reduction_factor", 3)
     max_t = written.get("max_t")
+    if written.get("name") == "curve" and max_t is not None:
+        return tuple(curve_rungs(grace, max_t, written.get("interval", 1)))
+    if written.get("name") not in _LADDERS or unit_of(written) != STEPS:
+        return ()
     if max_t is None:
         return tuple(reached_steps(grace, factor, trials or _MANY))
     if written["name"] not in ("hyperband", "dehb"):

@@ -202,6 +202,8 @@ def test_bounds_survive_json_as_they_are() -> None:
         ({"name": "pasha", "max_t": 27, "grace_period": 2}, 50, (2, 6, 18, 27)),
         ({"name": "hyperband", "max_t": 100}, None, (1, 3, 11, 33, 100)),
         ({"name": "hyperband", "max_t": 100, "form": "asynchronous"}, None, (1, 3, 11, 33, 100)),
+        ({"name": "curve", "max_t": 10}, None, (1, 2, 3, 5, 7, 10)),
+        ({"name": "curve", "max_t": 10, "interval": 4}, None, (1, 5, 9, 10)),
         ({"name": "median", "max_t": 27}, None, ()),
         ({"name": "asha", "max_t": 27, "unit": "steps"}, None, (1, 3, 9, 27)),
         ({"name": "asha", "max_t": 27, "unit": "seconds"}, None, ()),
