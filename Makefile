@@ -32,8 +32,10 @@ lint: $(STAMP)
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 
+# Tests with Ray keep more than one core busy by themselves; the others run on two.
 test: lint
-	$(PY) -m pytest
+	$(PY) -m pytest -m "not slow and not ray" --numprocesses 2
+	$(PY) -m pytest -m "ray and not slow"
 
 test-oldest-ray: $(OLDEST)/.made
 	PYTHONPATH=$(OLDEST) $(PY) -m pytest $(EDGES)

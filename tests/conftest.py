@@ -9,9 +9,12 @@ from hypothesis import HealthCheck, settings
 
 from raysweep.cluster.session import Session, connect
 
-# how long an example takes says nothing on a machine that others use as well
-settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("shared")
+# How long an example takes says nothing on a machine that others use as well. The default run draws the
+# same examples every time; others are looked for by `pytest --hypothesis-profile=search`.
+_shared = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("search", _shared)
+settings.register_profile("same", _shared, derandomize=True)
+settings.load_profile("same")
 
 
 @pytest.fixture(scope="session")

@@ -45,7 +45,7 @@ COMPARING = [scheduler for scheduler in SCHEDULERS if scheduler["name"] not in S
 
 
 ROUGH = st.builds(
-    Machine,
+    Machine()._replace,  # of the class itself it would draw even the fields with defaults
     workers=st.integers(1, 5),
     step_sigma=st.sampled_from([0.0, 0.8]),
     setup_s=st.sampled_from([0.0, 0.4]),
@@ -64,6 +64,7 @@ ROUGH = st.builds(
     slots_per_device=st.sampled_from([1, 2, 4]),
     scaling=st.just(0.5),
     gpu=st.just(0.25),
+    every_steps=st.sampled_from([None, 1, 3]),
 )
 
 
