@@ -127,6 +127,7 @@ class GaussianProcess:
             return self._proposal(known, leaders, again[0], top, note="a noisy leader again")
         return self._proposal(known, leaders, point, top)
 
+    @on_one_thread
     def posterior(self, known: Known, configs: list[dict[str, Any]]) -> tuple[Floats, Floats]:
         """Predicted mean and standard deviation of the score of each config, shapes (n,).
 
@@ -138,6 +139,7 @@ class GaussianProcess:
         mean, sd = beliefs.objectives[0].predict(self._learning.columns(points))
         return scores.mean() + mean * scores.std(), sd * scores.std()
 
+    @on_one_thread
     def relevance(self, known: Known) -> dict[str, float]:
         """By parameter how far the score moves when it alone is drawn anew, of a sum of 1.
 

@@ -67,6 +67,7 @@ class Transfer:
         SpecError: there is no earlier sweep with results that fit this space.
     """
 
+    @on_one_thread
     def __init__(self, setting: Setting, portfolio: int = 5, belief: Belief | None = None) -> None:
         self._setting, self._size, self._belief = setting, portfolio, belief
         self._space = setting.space
