@@ -204,8 +204,11 @@ def _draw(rows: Table, contenders: Sequence[str], judge: Judge, path: Path) -> N
         if curves:
             mean = np.mean([np.mean(seeds, axis=0) for seeds in curves.values()], axis=0)
             axes.plot(moments, mean, styles[place // 10 % 4], label=contender, linewidth=1.4)
-    axes.set(xlabel="mean full trainings per worker", ylabel="mean normalised regret", xscale="log")
-    axes.set_ylim(0.0, 1.0)
+    title = f"{rows['workers'].iloc[0]:,} workers, {rows['task'].nunique()} tasks"
+    axes.set(xlabel="mean full trainings per worker", ylabel="mean normalised regret", title=title)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.set_ylim(0.0, min(1.0, axes.get_ylim()[1]))
     axes.legend(fontsize=7, ncols=2)
     axes.grid(alpha=0.3)
     figure.tight_layout()
