@@ -166,9 +166,9 @@ class Pbt:
         child would follow another without end.
         """
         if outcome.status is Status.FAILED and trial in self._configs:
-            self._barren += trial in self._starts
-            hopeless = trial in self._starts and self._barren > self._population
-            if not hopeless and trial not in self._vacant:
+            barren = trial in self._starts
+            self._barren += barren
+            if trial not in self._vacant and not (barren and self._barren > self._population):
                 self._vacant.append(trial)
         for known in (self._configs, self._shown, self._saved, self._starts, self._paused):
             known.pop(trial, None)

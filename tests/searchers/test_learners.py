@@ -202,7 +202,7 @@ def test_at_rungs_a_share_is_drawn_without_the_model(name: str) -> None:
 def test_many_workers_may_ask_before_anybody_has_reported(
     name: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Nothing is known of thirty trials, then only that four have no finite value."""
+    """Nothing is known of thirty trials, then only that six have no finite value."""
     space = Space.from_dict({"x": {"uniform": [0.0, 1.0]}, "y": {"uniform": [0.0, 1.0]}})
     options = {"prior": {"x": 0.5}} if name == "prior" else {}
     searcher = build_searcher(name, options, Setting(space, 0, GOAL, levels=(1, 3)))
