@@ -1,6 +1,6 @@
 """What a sweep costs beside its training: raysweep, Ray Tune and bare actor pools, side by side.
 
-    python -m benchmarks.overhead [--rounds 3] [--json FILE]
+    python -m benchmarks.overhead [--rounds 3] [--json FILE] [--no-tune] [--no-default]
 
 All run the same trivial trainable, 20 reports a trial, on the same two-slot local Ray inside one
 process, alternating round by round, so a busy machine disturbs all alike. Small is 60 trials,
@@ -20,6 +20,7 @@ import statistics
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,6 +32,8 @@ from raysweep.trials.clock import SystemClock
 STEPS, SLOTS = 20, 2
 SMALL, LARGE = 60, 2_000
 _CLOCK = SystemClock()
+_SLOW_S = 30.0
+"""A contender that took longer at a size runs there no second time."""
 _SETTLE_S = 0.5
 """Between two contenders: the last one's processes are still going away."""
 
@@ -49,8 +52,13 @@ class Contender(NamedTuple):
     sizes: tuple[int, ...]
 
 
-def raysweep_sweep(trials: int) -> float:
-    """A whole sweep, journal on; every report is read back from Parquet and counted."""
+def raysweep_sweep(searcher: str | None, trials: int) -> float:
+    """A whole sweep, journal on; every report is read back from Parquet and counted.
+
+    Args:
+        searcher: its name; None: the default one.
+        trials: how many.
+    """
     from raysweep.orchestrator.spec import SweepSpec
     from raysweep.orchestrator.sweep import Sweep
     from raysweep.results.read import read
@@ -72,6 +80,7 @@ def raysweep_sweep(trials: int) -> float:
                 "budget": {"trials": trials},
                 "cluster": {"max_slots": SLOTS},
                 "storage": folder,
+                **({"searcher": searcher} if searcher else {}),
             }
         )
         sweep = Sweep.create(spec, train=train)
@@ -228,7 +237,8 @@ def _end(actors: list[Any]) -> None:
 
 
 CONTENDERS = (
-    Contender("raysweep", raysweep_sweep, (SMALL, LARGE)),
+    Contender("raysweep, searcher random", partial(raysweep_sweep, "random"), (SMALL, LARGE)),
+    Contender("raysweep, default searcher", partial(raysweep_sweep, None), (SMALL, LARGE)),
     Contender("bare pool, call per trial", bare_per_trial, (SMALL, LARGE)),
     Contender("bare pool, call per step", bare_per_step, (SMALL, LARGE)),
     Contender("Tune, reuse, no loggers", tune_tuned, (SMALL,)),
@@ -242,8 +252,8 @@ def measure(rounds: int, contenders: Sequence[Contender] = CONTENDERS) -> list[d
     for _ in range(rounds):
         for size in (SMALL, LARGE):
             for each in contenders:
-                # Tune takes minutes: one round of it is enough to see two orders of magnitude
-                slow = each.name.startswith("Tune") and times.get((each.name, size))
+                # What takes minutes runs once: that shows two orders of magnitude
+                slow = sum(times.get((each.name, size), ())) > _SLOW_S
                 if size in each.sizes and not slow:
                     _CLOCK.sleep(_SETTLE_S)
                     times.setdefault((each.name, size), []).append(each.run(size))
@@ -287,11 +297,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=Path, help="also write the figures there")
     parser.add_argument("--no-tune", action="store_true", help="leave out Ray Tune, which is slow")
+    parser.add_argument("--no-default", action="store_true", help="leave out the default searcher")
     options = parser.parse_args()
     from raysweep.cluster import session
 
     logging.getLogger("ray").setLevel(logging.ERROR)
-    chosen = [c for c in CONTENDERS if not (options.no_tune and c.name.startswith("Tune"))]
+    left_out = ["Tune"] * options.no_tune + ["raysweep, default"] * options.no_default
+    chosen = [c for c in CONTENDERS if not c.name.startswith(tuple(left_out))]
     with session.connect(num_cpus=SLOTS):
         for each in chosen[:3]:
             each.run(SMALL)  # warm-up: imports, worker processes
