@@ -67,6 +67,7 @@ class Moves:
         self.slots.reset(at)
         self.waiting.reopen()
         self.placing.reset()
+        self.drop(self.retention.reopen())
         for trial in self.live.values():
             trial.slot = None
             if trial.status is Status.RUNNING:

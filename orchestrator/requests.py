@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from raysweep.trials.errors import StoreFormatError
+from raysweep.orchestrator.own_files import take
+from raysweep.trials.errors import StoreError, StoreFormatError
 
 _FILE = "stop.request"
 _LOOK_EVERY_S = 0.5
@@ -18,12 +21,20 @@ def request_stop(path: Path) -> None:
 
     Raises:
         StoreFormatError: there is no sweep at `path`.
+        StoreError: the request cannot be written.
     """
     if not (path / "SWEEP.json").is_file():
         raise StoreFormatError(
             f"{path} is not a sweep directory: name one that `raysweep ls` lists"
         )
-    (path / _FILE).touch()
+    file = path / _FILE
+    try:
+        os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644))
+    except OSError as error:
+        raise StoreError(
+            f"{file} cannot be written ({error.strerror}): remove what stands there, or send the "
+            "driver SIGTERM"
+        ) from None
 
 
 class StopRequests:
@@ -36,8 +47,8 @@ class StopRequests:
     """
 
     def __init__(self, path: Path) -> None:
-        self._file = path / _FILE
-        self._file.unlink(missing_ok=True)
+        self._sweep = path
+        self._asked()  # meant for an earlier driver
         self._signal = ""
         self._look_at = 0.0
         self._before: dict[int, Any] = {}
@@ -47,10 +58,15 @@ class StopRequests:
         cause, self._signal = self._signal, ""
         if at >= self._look_at:
             self._look_at = at + _LOOK_EVERY_S
-            if self._file.exists():
-                self._file.unlink(missing_ok=True)
+            if self._asked():
                 cause = cause or "raysweep stop"
         return cause
+
+    def _asked(self) -> bool:
+        """Take the request away, if there is one; what a trial has put in its place is none."""
+        with contextlib.suppress(OSError):
+            return take(self._sweep, _FILE)
+        return False
 
     def __enter__(self) -> StopRequests:
         for number in (signal.SIGINT, signal.SIGTERM):

@@ -31,6 +31,7 @@ class Retention:
         self._doomed: dict[TrialId, None] = {}  # ended otherwise, the latest last
         self._held: dict[TrialId, str] = {}  # child → its parent's checkpoint
         self._due: dict[str, None] = {}  # held, and needed by nobody but the holders
+        self._undeleted: dict[str, None] = {}
 
     def hold(self, child: TrialId, path: str) -> None:
         """`child` will start from `path`."""
@@ -94,6 +95,15 @@ class Retention:
         before = [older for older in self._last_words.pop(trial, []) if older != path]
         return self.free(self._beyond([*before, path]))
 
+    def left_over(self, path: str) -> None:
+        """A checkpoint that was let go could not be deleted."""
+        self._undeleted[path] = None
+
+    def reopen(self) -> list[str]:
+        """A new driver: what the last one could not delete is let go once more."""
+        paths, self._undeleted = list(self._undeleted), {}
+        return paths
+
     def state(self) -> dict[str, Any]:
         """What last checkpoints and holders will free, as plain data."""
         return {
@@ -101,6 +111,7 @@ class Retention:
             "doomed": list(self._doomed),
             "held": self._held,
             "due": list(self._due),
+            "undeleted": list(self._undeleted),
         }
 
     def load(self, state: dict[str, Any]) -> None:
@@ -109,3 +120,4 @@ class Retention:
         self._doomed = dict.fromkeys(state["doomed"])
         self._held = dict(state.get("held", {}))  # snapshots of 0.1 have none
         self._due = dict.fromkeys(state.get("due", ()))
+        self._undeleted = dict.fromkeys(state.get("undeleted", ()))

@@ -62,6 +62,7 @@ class SweepState:
             events.Started: self._started,
             events.Reported: self._reported,
             events.Checkpointed: self._checkpointed,
+            events.Undeleted: lambda event: self._moves.retention.left_over(event.path),
             events.Paused: self._paused,
             events.Finished: self._finished,
             events.Ended: self._ended,

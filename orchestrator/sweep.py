@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from raysweep.cluster.resources import Resources
 from raysweep.orchestrator.aside import asking
 from raysweep.orchestrator.earlier import FILE, digest_of, encoded, kept_earlier, read_earlier
+from raysweep.orchestrator.errands import Errands
 from raysweep.orchestrator.loop import Loop
 from raysweep.orchestrator.rebuild import (
     NO_OBJECTS,
@@ -28,13 +28,14 @@ from raysweep.orchestrator.spec import SweepSpec
 from raysweep.orchestrator.spec_program import program_code
 from raysweep.orchestrator.state import SweepState
 from raysweep.searchers.setting import Earlier
-from raysweep.trainables.checkpoint import delete_checkpoint, tidy_checkpoints
+from raysweep.trainables.checkpoint import tidy_checkpoints
 from raysweep.trainables.load import Code, ModuleCode, check_picklable
 from raysweep.trainables.runner import HostSpec
+from raysweep.trials.actions import DropCheckpoint
 from raysweep.trials.clock import Clock, SystemClock
 from raysweep.trials.decisions import Verdict
 from raysweep.trials.errors import SpecError, StoreFormatError, TrainableError
-from raysweep.trials.events import Closed, Event, Failed, Opened
+from raysweep.trials.events import Closed, Event, Opened
 
 if TYPE_CHECKING:
     from raysweep.results.store import Store
@@ -63,6 +64,7 @@ class Sweep:
         self._code, self._clock = code, clock or SystemClock()
         self._original, self._changes, self._take_over = spec, dict[str, Any](), False
         self._new, self._earlier = True, tuple[Earlier, ...]()
+        self._dropped: list[str] = []
 
     @classmethod
     def create(
@@ -201,8 +203,9 @@ class Sweep:
             store, recovered = Store.open(self.path, clock=self._clock, take_over=self._take_over)
             if recovered.state is not None:
                 state.load(recovered.state)
-            for _ in replayed(self._original, state, recovered.records):
-                pass
+            for _, turn in replayed(self._original, state, recovered.records):
+                dropped = (a.path for a in turn.actions if isinstance(a, DropCheckpoint))
+                self._dropped.extend(dropped)  # the last driver may have died before it did so
         state.adopt(rules_of(self.spec))
         with closing(store):
             yield store, state
@@ -234,6 +237,8 @@ class Sweep:
             fresh_process=spec.cluster.fresh_process,
             stuck_s=spec.timeouts.stuck_s,
         )
+        errands = Errands(self.path, observe, lambda: self._clock.now() - origin_s)
+        store.tell_waits(errands.say)
         with closing(pool), asking(spec, state.advice, pool.wake) as (propose, answers):
             loop = Loop(
                 state,
@@ -242,13 +247,19 @@ class Sweep:
                 clock=self._clock,
                 origin_s=origin_s,
                 propose=propose,
-                answers=answers,
-                drop=lambda path: delete_checkpoint(self.path, path),
-                observe=_errors_to_files(self.path, observe),
+                answers=lambda at: [*answers(at), *errands.news(at)],
+                drop=errands.drop,
+                observe=errands.observed,
                 asked_to_stop=requests,
             )
             at, wall = state.spend.at, self._clock.wall()
-            closed = loop.run(Opened(at, store.epoch, wall, socket.gethostname(), self._changes))
+            try:
+                while self._dropped:
+                    errands.drop(self._dropped.pop())
+                opened = Opened(at, store.epoch, wall, socket.gethostname(), self._changes)
+                closed = loop.run(opened)
+            finally:
+                errands.finish()
         tidy_checkpoints(self.path)
         return closed
 
@@ -302,17 +313,3 @@ def _check_writable(path: Path) -> None:
             f"{path} cannot be written ({error.strerror}): choose another `storage:`, or mend the "
             f"rights of {folder}"
         ) from None
-
-
-def _errors_to_files(path: Path, observe: Observer) -> Observer:
-    """Also put each failure's traceback into `errors/<trial>-<attempt>.txt`."""
-
-    def observed(event: Event, verdicts: Sequence[Verdict]) -> None:
-        if isinstance(event, Failed):
-            folder = path / "errors"
-            folder.mkdir(exist_ok=True)
-            text = f"{event.error}: {event.message}\n\n{event.traceback}"
-            (folder / f"{event.trial}-{event.attempt}.txt").write_text(text + os.linesep)
-        observe(event, verdicts)
-
-    return observed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -13,8 +14,10 @@ from raysweep.results import layout
 from raysweep.results.codec import seal
 from raysweep.results.wal import Seal, segment_name, segment_number
 from raysweep.trials.clock import Clock
-from raysweep.trials.errors import StoreError
+from raysweep.trials.errors import StoreUnwritable
+from raysweep.trials.filesystems import named
 
+_LOG = logging.getLogger(__name__)
 FsyncPolicy = Literal["group", "always", "os"]
 GROUP_S = 0.1
 PATIENCE_S = 60.0
@@ -45,6 +48,9 @@ class Journal:
         after: where the log ended before.
         next_lsn: the position of the next record.
         guard: called after each fsync; raises if this driver may not write any more.
+
+    Attributes:
+        waits: is told, in a sentence, when writing begins to fail and when it works again.
     """
 
     def __init__(
@@ -63,6 +69,7 @@ class Journal:
         self._buffer: list[bytes] = []
         self._unsynced: list[bytes] = []
         self._failing_since: float | None = None
+        self.waits: Callable[[str], None] = _LOG.warning
         self._number = segment_number(after.segment) + 1 if after else 1
         self._fd, self._synced_at = -1, clock.now()
         self._end = self._durable = after or Seal("", 0, 0)
@@ -84,7 +91,7 @@ class Journal:
         A commit that need not be durable keeps what it could not write for the next one.
 
         Raises:
-            StoreError: nothing could be written for a minute.
+            StoreUnwritable: nothing could be written for a minute.
             StoreFenced: a newer driver has taken over.
         """
         while True:
@@ -96,7 +103,12 @@ class Journal:
                     return
                 self._clock.sleep(_RETRY_S)
             else:
-                self._failing_since = None
+                if self._failing_since is not None:
+                    waited_s = self._clock.now() - self._failing_since
+                    self._failing_since = None
+                    self.waits(
+                        f"{self._root} can be written again, after {waited_s:.0f} s; nothing was lost"
+                    )
                 return
 
     def rotate(self) -> None:
@@ -225,10 +237,15 @@ class Journal:
     def _be_patient(self, error: OSError) -> None:
         """Raise once writing has failed for too long."""
         now = self._clock.now()
+        cause = f"{error.strerror or error} on {named(self._root)}"
         if self._failing_since is None:
             self._failing_since = now
+            self.waits(
+                f"{self._root} cannot be written: {cause}; waiting up to {PATIENCE_S:.0f} s for "
+                "room, then the sweep ends, resumable"
+            )
         if now - self._failing_since >= PATIENCE_S:
-            raise StoreError(
-                f"{self._root} could not be written for {PATIENCE_S:.0f} s: {error}. Is the disk "
-                "full or read-only? Everything acknowledged is safe; make room and `raysweep resume`"
+            raise StoreUnwritable(
+                f"{self._root} could not be written for {PATIENCE_S:.0f} s: {cause}. Everything "
+                f"acknowledged is safe; make room there and `raysweep resume {self._root}`"
             ) from error

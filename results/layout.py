@@ -50,7 +50,8 @@ def write_all(fd: int, data: bytes) -> None:
     """
     written = os.write(fd, data)
     if written != len(data):
-        raise OSError(errno.ENOSPC, f"only {written} of {len(data)} bytes were written")
+        what = f"{os.strerror(errno.ENOSPC)}, only {written} of {len(data)} bytes were written"
+        raise OSError(errno.ENOSPC, what)
 
 
 def publish(root: Path, name: str, data: bytes) -> int:

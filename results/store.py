@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,8 +22,8 @@ from raysweep.results.wal import Seal, list_segments
 from raysweep.trials.clock import Clock
 from raysweep.trials.decisions import Verdict
 from raysweep.trials.events import Event
+from raysweep.trials.filesystems import named
 
-_LOG = logging.getLogger(__name__)
 _RETRY_S = 30.0
 
 
@@ -177,10 +176,14 @@ class Store:
         """Write what was appended; if `durable`, return only when a power cut cannot undo it.
 
         Raises:
-            StoreError: the disk has taken nothing for a minute.
+            StoreUnwritable: the disk has taken nothing for a minute.
             StoreFenced: a newer driver has taken this sweep over.
         """
         self._journal.commit(durable=durable)
+
+    def tell_waits(self, tell: Callable[[str], None]) -> None:
+        """Have `tell` called with a sentence whenever the disk refuses, and when it works again."""
+        self._journal.waits = tell
 
     @property
     def due(self) -> bool:
@@ -204,7 +207,11 @@ class Store:
             self._compact(state)
         except OSError as error:
             self._blocked_until = self._clock.now() + _RETRY_S
-            _LOG.warning("%s: compaction put off: %s", self.path, error)
+            cause = f"{error.strerror or error} on {named(self.path)}"
+            self._journal.waits(
+                f"{self.path}: the tables are written {_RETRY_S:.0f} s later ({cause}); the journal "
+                "has everything"
+            )
         self._compact_after = self._clock.now() + self._settings.compact_s
 
     def close(self) -> None:

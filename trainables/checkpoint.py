@@ -8,16 +8,19 @@ then renamed, so that a folder with its final name is whole whatever was killed 
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
 import re
 import shutil
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from raysweep.trials.errors import CheckpointError
+from raysweep.trials.errors import CheckpointError, NoRoom
+from raysweep.trials.filesystems import is_full, named, refuses_writes
 from raysweep.trials.trial import TrialId
 
 FOLDER = "checkpoints"
@@ -33,30 +36,39 @@ def write_checkpoint(
     """Let `save(folder)` fill a new checkpoint; gives its path relative to `sweep`.
 
     Raises:
-        CheckpointError: `trial` is no trial's id, or the files cannot be written. What `save`
-            itself raises passes through; nothing is left behind by it.
+        NoRoom: the file system is full, or takes no writes.
+        CheckpointError: `trial` is no trial's id, its folder is a link, or the files cannot be
+            written. What `save` itself raises passes through; nothing is left behind by it.
     """
     if not _TRIAL.fullmatch(trial):
         raise CheckpointError(f"{trial!r} is no trial id; ids are letters, digits, '_' and '-'")
-    final = sweep / FOLDER / trial / f"{attempt}-{step}"
-    temporary = final.with_name(final.name + ".tmp")
-    _remove(temporary)
-    temporary.mkdir(parents=True)
+    name = f"{attempt}-{step}"
+    home = sweep / FOLDER / trial
+    final, temporary = home / name, home / f"{name}.tmp"
     try:
+        home.mkdir(parents=True, exist_ok=True)
+        _refuse_link(home)
+        _remove(temporary)
+        temporary.mkdir()
         save(temporary)
         _complete(temporary, attempt, step)
         _remove(final)  # an orphan of a driver that died before it heard of it
         temporary.rename(final)
-        _fsync(final.parent)
-    except OSError as error:
-        _remove(temporary)
-        raise CheckpointError(
-            f"checkpoint {final} cannot be written: {error}; free space, or give another storage"
-        ) from error
-    except BaseException:
-        _remove(temporary)
+        _fsync(home)
+    except BaseException as error:
+        short = refuses_writes(temporary) or refuses_writes(sweep)  # while the half is there
+        _remove_quietly(temporary)
+        if isinstance(error, Exception) and (short or is_full(error)):
+            raise NoRoom(
+                f"checkpoint {final} cannot be written: {short or error} on {named(home)}; make "
+                "room there"
+            ) from error
+        if isinstance(error, OSError):
+            raise CheckpointError(
+                f"checkpoint {final} cannot be written: {error}; free space, or give another storage"
+            ) from error
         raise
-    return f"{FOLDER}/{trial}/{final.name}"
+    return f"{FOLDER}/{trial}/{name}"
 
 
 def completed_folder(temporary: Path) -> Path:
@@ -90,8 +102,9 @@ def delete_checkpoint(sweep: Path, path: str) -> None:
     """Delete the checkpoint at `path` (as events carry it); one that is gone is fine.
 
     Raises:
-        CheckpointError: `path` is not that of a checkpoint of this sweep, or leads there through
-            a symbolic link.
+        CheckpointError: `path` is not that of a checkpoint of this sweep, or the trial's folder
+            is a symbolic link.
+        OSError: the file system does not let it go.
     """
     parts = path.split("/")
     shaped = len(parts) == 3 and parts[0] == FOLDER
@@ -99,19 +112,29 @@ def delete_checkpoint(sweep: Path, path: str) -> None:
         raise CheckpointError(
             f"refusing to delete {path!r}: a checkpoint's path is {FOLDER}/<trial>/<attempt>-<step>"
         )
-    here = sweep
-    for part in parts:
-        here = here / part
-        if here.is_symlink():
-            raise CheckpointError(f"refusing to delete {path!r}: {here} is a symbolic link")
-    _remove(here)
+    try:
+        # `checkpoints` itself may be a link, to a larger disk; whoever swaps a folder below it for
+        # a link meanwhile is not followed: what is deleted is named relative to an open folder.
+        home = os.open(sweep / parts[0] / parts[1], os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        if error.errno not in (errno.ELOOP, errno.ENOTDIR):
+            raise
+        what = f"{sweep / parts[0] / parts[1]} is a symbolic link, or no folder"
+        raise CheckpointError(f"refusing to delete {path!r}: {what}") from None
+    try:
+        _remove_at(home, parts[2])
+    finally:
+        os.close(home)
 
 
 def tidy_checkpoints(sweep: Path) -> None:
     """Remove the folders of trials that keep no checkpoint; only once nothing runs any more."""
-    for folder in (sweep / FOLDER).glob("*"):
-        with contextlib.suppress(OSError):  # it holds one, or is no folder
-            folder.rmdir()
+    with contextlib.suppress(OSError):  # `checkpoints` itself may be gone, or be anything
+        for home in (sweep / FOLDER).iterdir():
+            with contextlib.suppress(OSError):  # it holds one, or is no folder
+                home.rmdir()
 
 
 def save_torch(obj: Any, path: Path) -> None:
@@ -195,7 +218,38 @@ def _fsync(path: Path) -> None:
         os.close(fd)
 
 
-def _remove(folder: Path) -> None:
-    """Remove a folder that may not be there; `rmtree` follows no links."""
-    if folder.is_dir():
-        shutil.rmtree(folder)
+def _refuse_link(home: Path) -> None:
+    """A trial's checkpoints stay in the sweep directory, or wherever `checkpoints` leads.
+
+    Raises:
+        CheckpointError: the trial's folder is a link.
+    """
+    if home.is_symlink():
+        raise CheckpointError(
+            f"{home} is a symbolic link, so no checkpoint is written through it; to keep "
+            f"checkpoints elsewhere, link {home.parent} as a whole"
+        )
+
+
+def _remove(path: Path) -> None:
+    """Remove whatever is at `path`, if anything is; no link is followed."""
+    home = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        _remove_at(home, path.name)
+    finally:
+        os.close(home)
+
+
+def _remove_at(home: int, name: str) -> None:
+    """The same of an entry of an open folder."""
+    with contextlib.suppress(FileNotFoundError):
+        if stat.S_ISDIR(os.stat(name, dir_fd=home, follow_symlinks=False).st_mode):
+            shutil.rmtree(name, dir_fd=home)
+        else:
+            os.unlink(name, dir_fd=home)
+
+
+def _remove_quietly(path: Path) -> None:
+    """The same while an exception is on its way that matters more."""
+    with contextlib.suppress(OSError):
+        _remove(path)

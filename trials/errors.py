@@ -5,12 +5,15 @@ RaysweepError
 │   ├── SpaceError            a parameter, condition, constraint or config
 │   └── TrainableError        the training code cannot be found, imported, or is of no known shape
 ├── ClusterError              Ray cannot be reached, or can never give what a trial asks for  (exit 2)
+│   └── ClusterLost           Ray was there and is gone; the sweep can be resumed          (exit 75)
 ├── StoreError                the sweep directory
 │   ├── StoreBusy             another driver is at work on it                               (exit 2)
 │   ├── StoreFenced           a newer driver has taken this sweep over; this one must stop
+│   ├── StoreUnwritable       the disk took nothing for too long; resumable                (exit 75)
 │   ├── StoreFormatError      written by a newer raysweep, or not a sweep directory         (exit 2)
 │   └── StoreCorrupt          checksums, ranges or chains do not fit
 ├── CheckpointError           a checkpoint is incomplete or does not match its hashes
+│   └── NoRoom                it cannot be written: the file system is full or takes no writes
 ├── ReportError               a trial reported something that cannot be recorded
 └── IllegalTransition         a trial was asked to make a move that its state does not allow
 
@@ -40,6 +43,10 @@ class ClusterError(RaysweepError):
     """Ray cannot be reached, or can never give what a trial asks for."""
 
 
+class ClusterLost(ClusterError):
+    """Ray was connected and answers no more; what was recorded is safe, the sweep resumable."""
+
+
 class StoreError(RaysweepError):
     """The sweep directory cannot be read or written."""
 
@@ -52,6 +59,10 @@ class StoreFenced(StoreError):
     """A newer driver has taken the sweep over; whatever this one knows is history."""
 
 
+class StoreUnwritable(StoreError):
+    """The disk has taken nothing for too long; what was recorded is safe, the sweep resumable."""
+
+
 class StoreFormatError(StoreError):
     """The directory is no sweep, or was written by a newer raysweep."""
 
@@ -62,6 +73,10 @@ class StoreCorrupt(StoreError):
 
 class CheckpointError(RaysweepError):
     """A checkpoint is incomplete or does not match its own hashes."""
+
+
+class NoRoom(CheckpointError):
+    """A checkpoint cannot be written: its file system is full, out of quota, or takes no writes."""
 
 
 class ReportError(RaysweepError):

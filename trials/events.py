@@ -32,6 +32,8 @@ class ErrorClass(StrEnum):
     """It made no progress for longer than it is allowed to."""
     INFRA = "infra"
     """Its node was lost or preempted."""
+    STORAGE = "storage"
+    """The file system was full or took no writes. Tried again at no charge."""
     DRIVER = "driver"
     """The driver died. Always retried."""
 
@@ -175,6 +177,24 @@ class Checkpointed(NamedTuple):
     path: str
 
 
+class Unsaved(NamedTuple):
+    """A checkpoint that was due could not be written; the attempt trains on. `message` says why."""
+
+    at: float
+    trial: TrialId
+    attempt: int
+    step: int
+    message: str
+
+
+class Undeleted(NamedTuple):
+    """A checkpoint that nothing refers to any more could not be deleted; `message` says why."""
+
+    at: float
+    path: str
+    message: str
+
+
 class Paused(NamedTuple):
     """The trial has yielded its slot; `path` is None if its training code cannot save."""
 
@@ -228,6 +248,14 @@ class Interrupted(NamedTuple):
     cause: str
 
 
+class Warned(NamedTuple):
+    """Something went wrong beside the trials; `source` is a short name of what it concerns."""
+
+    at: float
+    source: str
+    message: str
+
+
 class Closed(NamedTuple):
     """The sweep has come to rest. `reason` says why, `exit_code` as the command line documents."""
 
@@ -247,12 +275,15 @@ Event = (
     | Started
     | Reported
     | Checkpointed
+    | Unsaved
+    | Undeleted
     | Paused
     | Finished
     | Ended
     | Failed
     | Ticked
     | Interrupted
+    | Warned
     | Closed
 )
 
@@ -260,7 +291,8 @@ EVENTS: dict[str, type[Any]] = {
     cls.__name__: cls
     for cls in (
         Opened, SlotUp, SlotDown, Suggested, SuggestFailed, Exhausted, Deferred, Started,
-        Reported, Checkpointed, Paused, Finished, Ended, Failed, Ticked, Interrupted, Closed,
+        Reported, Checkpointed, Unsaved, Undeleted, Paused, Finished, Ended, Failed, Ticked,
+        Interrupted, Warned, Closed,
     )
 }  # fmt: skip
 """Every event by the name that stands in the journal."""

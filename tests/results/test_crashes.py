@@ -15,7 +15,7 @@ from raysweep.results.read import read
 from raysweep.results.store import Store
 from raysweep.results.verify import verify
 from raysweep.trials.clock import ManualClock
-from raysweep.trials.errors import StoreError
+from raysweep.trials.errors import StoreUnwritable
 from raysweep.trials.events import Ticked
 from tests.results.test_store import agree, die, make, on_disk, text_of
 from tests.results.worlds import MANIFEST, Step, World, feed, history
@@ -175,11 +175,18 @@ def test_a_full_disk_delays_records_and_loses_none(
     steps = history(8, 60)
     store = make(tmp_path / "s")
     feed(store, steps[:20])
+    said: list[str] = []
+    store.tell_waits(said.append)
     left = failing(monkeypatch, "write", 5, errno.ENOSPC, taken)
     feed(store, steps[20:23])
     assert on_disk(tmp_path / "s") == text_of(steps[:20])
     store.commit(durable=True)
     assert left == [0]
+    waiting, over = said  # one sentence each, however often it was tried
+    assert "No space left on device" in waiting
+    assert "on the file system at /" in waiting
+    assert "waiting up to 60 s" in waiting
+    assert "can be written again, after" in over
     assert on_disk(tmp_path / "s") == text_of(steps[:23])
     feed(store, steps[23:])
     agree(tmp_path / "s", steps)
@@ -195,7 +202,9 @@ def test_a_disk_that_stays_full_ends_the_sweep_with_advice(
     feed(store, steps)
     store.append(Ticked(99.0))
     failing(monkeypatch, "write", 10**9, errno.ENOSPC, 9)
-    with pytest.raises(StoreError, match=r"60 s: .*disk\s+full or read-only.* make room and"):
+    with pytest.raises(
+        StoreUnwritable, match=r"60 s: No space left.* on the file system at .* make room there and"
+    ):
         store.commit(durable=True)
     monkeypatch.undo()
     die(store)
@@ -254,4 +263,4 @@ def test_a_compaction_that_the_disk_refuses_is_tried_again(
         agree(path, steps)
         die(store)
         survives(path, steps, steps)
-    assert "compaction put off" in caplog.text
+    assert "the tables are written 30 s later (no space on the file system at " in caplog.text

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -105,18 +106,89 @@ def test_delete_refuses_what_is_no_checkpoint(tmp_path: Path, path: str) -> None
         delete_checkpoint(tmp_path, path)
 
 
-@pytest.mark.parametrize("linked", ["checkpoints", "checkpoints/t1", "checkpoints/t1/1-1"])
-def test_delete_follows_no_links(tmp_path: Path, linked: str) -> None:
+def test_delete_follows_no_link_of_a_trials_folder(tmp_path: Path) -> None:
     outside, sweep = tmp_path / "outside", tmp_path / "sweep"
-    precious = outside / "t1" / "1-1" / "precious"
+    precious = outside / "1-1" / "precious"
     precious.parent.mkdir(parents=True)
     precious.write_text("x")
-    link = sweep / linked
-    link.parent.mkdir(parents=True)
-    link.symlink_to(outside.joinpath(*Path(linked).parts[1:]))
+    (sweep / "checkpoints").mkdir(parents=True)
+    (sweep / "checkpoints" / "t1").symlink_to(outside)
     with pytest.raises(CheckpointError, match="is a symbolic link"):
         delete_checkpoint(sweep, "checkpoints/t1/1-1")
     assert precious.exists()
+
+
+def test_a_link_in_the_place_of_a_checkpoint_goes_and_what_it_leads_to_stays(
+    tmp_path: Path,
+) -> None:
+    sweep, outside = tmp_path / "sweep", tmp_path / "outside"
+    (outside / "precious").mkdir(parents=True)
+    link = sweep / "checkpoints/t1/1-1"
+    link.parent.mkdir(parents=True)
+    link.symlink_to(outside)
+    delete_checkpoint(sweep, "checkpoints/t1/1-1")
+    assert not link.is_symlink()
+    assert (outside / "precious").exists()
+
+
+def test_checkpoints_as_a_whole_may_be_a_link_to_a_larger_disk(tmp_path: Path) -> None:
+    """Red before: `refusing to delete`, at every resume."""
+    sweep, big = tmp_path / "sweep", tmp_path / "big"
+    sweep.mkdir()
+    big.mkdir()
+    (sweep / "checkpoints").symlink_to(big)
+    path = write_checkpoint(sweep, "t000001", 1, 1, _save)
+    verify_checkpoint(sweep / path)
+    delete_checkpoint(sweep, path)
+    assert list((big / "t000001").iterdir()) == []
+
+
+@pytest.mark.parametrize("what", ["file", "fifo", "dangling"])
+def test_delete_takes_away_whatever_stands_in_its_place(tmp_path: Path, what: str) -> None:
+    place = tmp_path / "checkpoints/t1/1-1"
+    place.parent.mkdir(parents=True)
+    make = {
+        "file": lambda: place.write_text("x"),
+        "fifo": lambda: os.mkfifo(place),
+        "dangling": lambda: place.symlink_to(place),
+    }
+    make[what]()
+    delete_checkpoint(tmp_path, "checkpoints/t1/1-1")
+    assert list(place.parent.iterdir()) == []
+
+
+def test_no_checkpoint_is_written_through_a_link(tmp_path: Path) -> None:
+    """Red before: it was written outside of the sweep."""
+    sweep, outside = tmp_path / "sweep", tmp_path / "outside"
+    outside.mkdir()
+    (sweep / "checkpoints").mkdir(parents=True)
+    (sweep / "checkpoints/t1").symlink_to(outside)
+    with pytest.raises(CheckpointError, match=r"link .*checkpoints as a whole"):
+        write_checkpoint(sweep, "t1", 1, 1, _save)
+    assert list(outside.iterdir()) == []
+
+
+@pytest.mark.parametrize("vandalism", ["file", "fifo", "link"])
+def test_whatever_a_trial_leaves_in_the_way_is_no_checkpoint(
+    tmp_path: Path, vandalism: str
+) -> None:
+    home = tmp_path / "checkpoints/t1"
+    home.mkdir(parents=True)
+    for name in ("1-1", "1-1.tmp"):
+        place = home / name
+        if vandalism == "file":
+            place.write_text("x")
+        elif vandalism == "fifo":
+            os.mkfifo(place)
+        else:
+            place.symlink_to(tmp_path)
+    verify_checkpoint(tmp_path / write_checkpoint(tmp_path, "t1", 1, 1, _save))
+
+
+def test_a_folder_that_is_a_file_is_a_checkpoint_error(tmp_path: Path) -> None:
+    (tmp_path / "checkpoints").write_text("x")
+    with pytest.raises(CheckpointError, match="cannot be written"):
+        write_checkpoint(tmp_path, "t1", 1, 1, _save)
 
 
 def test_torch_files_carry_tensors_but_no_code(tmp_path: Path) -> None:

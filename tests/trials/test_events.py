@@ -24,12 +24,15 @@ EXAMPLES: list[Any] = [
     events.Started(0.5, "t000000", 1, 0, "s0", "n0", 0.01),
     events.Reported(0.6, "t000000", 1, [1, 2], [0.1, 0.2], {"loss": [0.5, None]}),
     events.Checkpointed(0.7, "t000000", 1, 2, "checkpoints/t000000/1-2"),
+    events.Unsaved(0.7, "t000000", 1, 2, "the file system is full"),
+    events.Undeleted(0.7, "checkpoints/t000000/1-1", "is a symbolic link"),
     events.Paused(0.8, "t000000", 1, 2, None),
     events.Finished(0.85, "t000001", 1, 2, "checkpoints/t000001/1-2"),
     events.Ended(0.9, "t000000", 1, 2),
     events.Failed(1.0, "t000000", 1, "error", "ValueError: no", "Traceback ..."),
     events.Ticked(1.1),
     events.Interrupted(1.2, "SIGINT"),
+    events.Warned(1.25, "storage", "the disk is full"),
     events.Closed(1.3, "all trials have run their course", 0),
 ]
 
