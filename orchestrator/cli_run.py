@@ -47,6 +47,14 @@ def resume(
     take_over: Annotated[
         bool, typer.Option("--take-over", help="Fence off a driver that still holds the sweep.")
     ] = False,
+    folder: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Where the training code is, if not where it was."),
+    ] = None,
+    accept_code_change: Annotated[
+        bool,
+        typer.Option("--accept-code-change", help="Go on though the training code has changed."),
+    ] = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -58,7 +66,16 @@ def resume(
     from raysweep.orchestrator.sweep import Sweep
 
     found, changes = sweep_path(path), read_changes(set_ or [])
-    _drive(Sweep.reopen(found, changes=changes, take_over=take_over), as_json, quiet)
+    sweep = Sweep.reopen(
+        found,
+        changes=changes,
+        take_over=take_over,
+        folder=folder,
+        accept_code_change=accept_code_change,
+    )
+    for note in sweep.notes:
+        stderr().print(f"note: {note}", style="yellow", soft_wrap=True)
+    _drive(sweep, as_json, quiet)
 
 
 def stop(path: SweepArgument) -> None:
