@@ -83,8 +83,8 @@ def _same(one: Path, other: Path) -> bool:
 def _has_code(folder: Path, spec: Mapping[str, Any]) -> bool:
     program = spec.get("program")
     if program:
-        inner = folder / program.get("folder", ".")
-        return (inner / program["file"]).is_file() if program.get("file") else inner.is_dir()
+        inner, file = folder / program.get("folder", "."), program.get("file")
+        return (inner / file if file else inner).exists()
     stem = folder.joinpath(*_module(spec).split("."))
     return stem.with_name(stem.name + ".py").is_file() or (stem / "__init__.py").is_file()
 
