@@ -156,14 +156,15 @@ def _objects(searcher: Any, scheduler: Any) -> Objects:
 
 def _drive(sweep: Sweep, progress: bool) -> Results:
     import signal
-    import threading
 
     from raysweep.orchestrator.live_view import live_view
     from raysweep.results.read import read
 
-    in_main = threading.current_thread() is threading.main_thread()
     with live_view(sweep, quiet=not progress) as observe:
-        closed = sweep.run(observe=observe, handle_signals=in_main)
-    if closed.reason == "interrupted: SIGTERM":
-        signal.raise_signal(signal.SIGTERM)  # who asked the process to end did not mean one sweep
+        closed = sweep.run(observe=observe)
+    if closed.reason in ("interrupted: SIGTERM", "interrupted: SIGHUP"):
+        name = closed.reason.removeprefix("interrupted: ")
+        signal.raise_signal(
+            signal.Signals[name]
+        )  # who asked the process to end did not mean one sweep
     return read(sweep.path)

@@ -94,13 +94,16 @@ def stop(path: SweepArgument) -> None:
 
 def _drive(sweep: Sweep, as_json: bool, quiet: bool) -> None:
     """Run the sweep to rest, tell what came of it, and leave with its exit code."""
+    from raysweep.orchestrator import interrupts
     from raysweep.orchestrator.live_view import live_view
     from raysweep.orchestrator.summary import summary
     from raysweep.orchestrator.wording import shown_path
     from raysweep.results.read import read
 
+    interrupts.drives(sweep.path)
     with live_view(sweep, quiet=quiet, stderr=as_json) as observe:
         closed = sweep.run(observe=observe)
+        interrupts.came_to_rest(closed.exit_code)
     results = read(shown_path(sweep.path))
     if as_json:
         print_json(with_best(results.status()))

@@ -84,7 +84,7 @@ def _has_code(folder: Path, spec: Mapping[str, Any]) -> bool:
     program = spec.get("program")
     if program:
         inner, file = folder / program.get("folder", "."), program.get("file")
-        return (inner / file if file else inner).exists()
+        return bool((inner / file if file else inner).exists())
     stem = folder.joinpath(*_module(spec).split("."))
     return stem.with_name(stem.name + ".py").is_file() or (stem / "__init__.py").is_file()
 

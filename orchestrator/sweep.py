@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
@@ -169,7 +170,8 @@ class Sweep:
 
         Args:
             observe: is shown every event with the verdicts taken on it.
-            handle_signals: let SIGINT and SIGTERM bring the sweep to rest (main thread only).
+            handle_signals: let SIGINT, SIGTERM and SIGHUP bring the sweep to rest; in another thread
+                than the main one they never do.
 
         Returns:
             Why it came to rest; `exit_code` is 0, 1 (too many failed), 3 (stalled) or 75
@@ -185,9 +187,8 @@ class Sweep:
         connection = session.connect(
             cluster.address, num_cpus=cluster.num_cpus, num_gpus=cluster.num_gpus
         )
-        with requests if handle_signals else nullcontext(), connection:
-            if handle_signals:
-                requests.listen()  # Ray has put its own handler for SIGTERM
+        hears = handle_signals and threading.current_thread() is threading.main_thread()
+        with requests if hears else nullcontext(), connection:
             resources = self._resources()
             with self._opened() as (store, state):
                 return self._drive(store, state, resources, requests, observe)
