@@ -14,20 +14,25 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import raysweep
 from raysweep.cluster.reaper import MARK
 from raysweep.cluster.reaper import __file__ as REAPER
+from raysweep.cluster.shared_ray import Shared
 from raysweep.trials.errors import ClusterError
+from raysweep.trials.ray_names import replace
 
 _OBJECT_STORE_BYTES = 128 * 2**20
 _LISTEN_S = 10.0
 """How long a cluster may take to take up a connection."""
-_LONGEST_TEMP = 40
+_LONGEST_TEMP = 38
 """Ray's sockets lie some 60 characters below it, and a socket's path may have 107."""
+_INNER = "r"
+"""Ray opens its folder to all users of the machine, so it lies in one that is open to us only."""
+_CLUSTERS = "ray._private.ray_constants:ENABLE_RAY_CLUSTER"
 _ENVIRON = os.environ  # noqa: TID251  # this is the module that reads it
 
 
@@ -38,11 +43,16 @@ class Session(NamedTuple):
         address: of the cluster's GCS, host:port.
         embedded: whether this process started the cluster and will end it.
         temp_dir: where Ray keeps its logs, None when attached.
+        attached: the address by which this process was attached, "" if it was not by us.
     """
 
     address: str
     embedded: bool
     temp_dir: Path | None
+    attached: str = ""
+
+
+_SHARED = Shared[Session]()
 
 
 @contextmanager
@@ -66,26 +76,72 @@ def connect(
         object_store_bytes: shared memory of an embedded Ray; trials need little.
         runtime_env: Ray's runtime environment of the workers, when attached.
 
-    A Ray that this process is connected to already is used as it is, and left as it is. An
-    embedded one listens on a token of its own, reports nothing to anybody, and is gone with this
-    process, however that ends. Ray puts its own SIGTERM handler: install yours afterwards.
+    A Ray that the program has connected this process to is used as it is, and left as it is. Blocks
+    that overlap, in whatever threads, share one connection, which the last of them ends. An
+    embedded Ray listens on the loopback interface only, with a token of its own, reports nothing to
+    anybody, and is gone with this process, however that ends.
 
     Raises:
-        ClusterError: Ray cannot be started, or there is none at `address`.
+        ClusterError: Ray cannot be started, there is none at `address`, or this process has a
+            connection for another sweep that is not what is asked for here.
+    """
+    where = address or _ENVIRON.get("RAY_ADDRESS") or "local"
+    options = {"num_cpus": num_cpus, "num_gpus": num_gpus, "resources": resources}
+
+    def make() -> AbstractContextManager[Session]:
+        if (foreign := _foreign()) is not None:
+            return nullcontext(foreign)
+        if where == "local":
+            return _embedded({**options, "object_store_memory": object_store_bytes})
+        return _attached(where, runtime_env)
+
+    with _SHARED.use(make, lambda session: _check_alike(session, where, options)) as session:
+        yield session
+
+
+def _foreign() -> Session | None:
+    """The connection that the program made by itself, by `ray.init`."""
+    import ray
+
+    if not ray.is_initialized():
+        return None
+    return Session(ray.get_runtime_context().gcs_address, False, None)
+
+
+def _check_alike(session: Session, where: str, options: Mapping[str, Any]) -> None:
+    """Refuse to share a connection that is not what a second sweep of the process asks for.
+
+    Raises:
+        ClusterError: says in what they differ.
     """
     import ray
 
-    if ray.is_initialized():
-        yield Session(ray.get_runtime_context().gcs_address, False, None)
+    advice = "run it in a process of its own, or after the other"
+    if session.embedded != (where == "local"):
+        if not session.embedded and not session.attached:
+            return  # the program's own, which all use as it is
+        has = "an embedded Ray" if session.embedded else f"the Ray at {session.address}"
+        raise ClusterError(
+            f"this process is connected to {has} for another sweep, and this one asks for {where!r}; "
+            f"{advice}"
+        )
+    if not session.embedded:
+        if where not in (session.attached, session.address):
+            raise ClusterError(
+                f"this process is connected to the Ray at {session.attached} for another sweep, and "
+                f"this one asks for {where!r}; {advice}"
+            )
         return
-    address = address or _ENVIRON.get("RAY_ADDRESS") or "local"
-    if address == "local":
-        options = {"num_cpus": num_cpus, "num_gpus": num_gpus, "resources": resources}
-        with _embedded({**options, "object_store_memory": object_store_bytes}) as session:
-            yield session
-        return
-    with _attached(address, runtime_env) as session:
-        yield session
+    total = ray.cluster_resources()
+    named = {"num_cpus": "CPU", "num_gpus": "GPU"}
+    asked = {named[name]: options[name] for name in named if options[name] is not None}
+    for name, amount in {**asked, **(options["resources"] or {})}.items():
+        if total.get(name, 0) != amount:
+            raise ClusterError(
+                f"this process runs an embedded Ray with {total.get(name, 0):g} {name} for another "
+                f"sweep, and this one asks for {amount:g}; give both the same, call ray.init() first "
+                f"with what both need, or {advice}"
+            )
 
 
 @contextmanager
@@ -94,15 +150,27 @@ def _embedded(options: dict[str, Any]) -> Iterator[Session]:
     with (
         _reaped(folder),
         _environment({**_embedded_environment(), MARK: str(folder)}),
+        _loopback(),
         _ray(
             "an embedded Ray cannot be started",
             address="local",
             include_dashboard=False,
-            _temp_dir=str(folder),
+            _temp_dir=str(folder / _INNER),
+            _node_ip_address="127.0.0.1",
             **options,
         ) as gcs_address,
     ):
         yield Session(gcs_address, True, folder)
+
+
+@contextmanager
+def _loopback() -> Iterator[None]:
+    """Let Ray take 127.0.0.1 for this node's address; then its servers listen nowhere else."""
+    before = replace(_CLUSTERS, False)
+    try:
+        yield
+    finally:
+        replace(_CLUSTERS, before)
 
 
 @contextmanager
@@ -133,7 +201,7 @@ def _attached(address: str, runtime_env: dict[str, Any] | None) -> Iterator[Sess
         "RAY_AUTH_TOKEN here as there"
     )
     with _ray(what, address=address, runtime_env=runtime_env) as gcs_address:
-        yield Session(gcs_address, False, None)
+        yield Session(gcs_address, False, None, address)
 
 
 def _check_listening(address: str) -> None:
@@ -180,6 +248,7 @@ def _ray(failure: str, **options: Any) -> Iterator[str]:
 def _embedded_environment() -> dict[str, str | None]:
     variables: dict[str, str | None] = {
         "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # as `_loopback`, for the processes of Ray
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # what Ray will do anyway, without its warning
     }
     if "RAY_AUTH_MODE" not in _ENVIRON:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -103,6 +104,8 @@ def resume(
     scheduler: Scheduler | None = None,
     changes: Mapping[str, Any] | None = None,
     take_over: bool = False,
+    folder: str | Path | None = None,
+    accept_code_change: bool = False,
     progress: bool = True,
 ) -> Results:
     """Go on with a sweep that was interrupted, killed, or has run out of budget.
@@ -114,6 +117,8 @@ def resume(
             they knew is told to them again from the journal.
         changes: dotted keys of the spec to set anew, e.g. `{"budget.trials": 100}`.
         take_over: fence off a driver that is still at work.
+        folder: where the training code (`"module:name"`, a program) is, if not where it was.
+        accept_code_change: go on with other training code though the spec forbids it.
         progress: show live progress on the terminal.
 
     Raises:
@@ -125,7 +130,11 @@ def resume(
         objects=Objects(searcher, scheduler),
         changes=changes,
         take_over=take_over,
+        folder=None if folder is None else Path(folder),
+        accept_code_change=accept_code_change,
     )
+    for note in sweep.notes:
+        warnings.warn(note, stacklevel=2)
     return _drive(sweep, progress)
 
 
@@ -147,14 +156,15 @@ def _objects(searcher: Any, scheduler: Any) -> Objects:
 
 def _drive(sweep: Sweep, progress: bool) -> Results:
     import signal
-    import threading
 
     from raysweep.orchestrator.live_view import live_view
     from raysweep.results.read import read
 
-    in_main = threading.current_thread() is threading.main_thread()
     with live_view(sweep, quiet=not progress) as observe:
-        closed = sweep.run(observe=observe, handle_signals=in_main)
-    if closed.reason == "interrupted: SIGTERM":
-        signal.raise_signal(signal.SIGTERM)  # who asked the process to end did not mean one sweep
+        closed = sweep.run(observe=observe)
+    if closed.reason in ("interrupted: SIGTERM", "interrupted: SIGHUP"):
+        name = closed.reason.removeprefix("interrupted: ")
+        signal.raise_signal(
+            signal.Signals[name]
+        )  # who asked the process to end did not mean one sweep
     return read(sweep.path)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 from typer.core import TyperGroup
 
+from raysweep.orchestrator import interrupts
 from raysweep.trials.errors import (
     ClusterError,
     RaysweepError,
@@ -27,15 +28,22 @@ from raysweep.trials.names import nearest
 if TYPE_CHECKING:
     from rich.console import Console
 
-FAILED, BAD_INPUT, RESUMABLE, INTERRUPTED = 1, 2, 75, 130
+FAILED, BAD_INPUT = 1, 2
 SWEEPS = Path("sweeps")
 _BAD_INPUT = (SpecError, ClusterError, StoreBusy, StoreFormatError)
-_DRIVERS = frozenset({"run", "resume"})
 _WIDE = 1_000
 
 
 class Commands(TyperGroup):
     """Tells of every error in one message; a traceback goes to a file."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the options in front of a command."""
+        try:
+            return super().parse_args(ctx, args)
+        except Exception as error:
+            _is_usage(error)
+            raise
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was asked for."""
@@ -43,24 +51,33 @@ class Commands(TyperGroup):
             return super().invoke(ctx)
         except RaysweepError as error:
             raise fail(str(error), BAD_INPUT if isinstance(error, _BAD_INPUT) else FAILED) from None
-        except KeyboardInterrupt:
-            if ctx.invoked_subcommand not in _DRIVERS:
-                raise fail("interrupted", INTERRUPTED) from None
-            what = "interrupted at once; what was recorded, if anything, is safe: `raysweep resume` goes on"
-            raise fail(what, RESUMABLE) from None
+        except KeyboardInterrupt:  # the second signal to a sweep, or one to a test's runner
+            code, said = interrupts.outcome()
+            raise fail(said, code) from None
         except OSError as error:
             if error.errno == errno.EPIPE:  # `raysweep trials | head`
                 raise
             raise fail(f"{error.strerror}: {error.filename}", FAILED) from None
         except Exception as error:
-            if type(error).__module__.startswith(("typer", "click")):
-                raise  # usage errors and exits, which typer tells of
+            if _is_usage(error):
+                raise
             raise fail(_bug(error), FAILED) from None
+
+
+def _is_usage(error: Exception) -> bool:
+    """Whether typer tells of `error` by itself: wrong usage, of which it shows the words, or an exit."""
+    from raysweep.orchestrator.wording import escaped
+
+    if not type(error).__module__.startswith(("typer", "click")):
+        return False
+    if isinstance(message := getattr(error, "message", None), str):
+        error.message = escaped(message)  # type: ignore[attr-defined]
+    return True
 
 
 def fail(message: str, code: int) -> typer.Exit:
     """Tell of an error on standard error; what to raise so as to leave with `code`."""
-    stderr().print(f"error: {_tame(message)}", style="red", soft_wrap=True)
+    stderr().print(f"error: {message}", style="red", soft_wrap=True)
     return typer.Exit(code)
 
 
@@ -114,17 +131,12 @@ def sweeps_in(storage: Path) -> list[Path]:
 
 
 def _console(*, stderr: bool) -> Console:
-    from rich.console import Console
+    from raysweep.orchestrator.terminal import Terminal
 
-    console = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+    console = Terminal(stderr=stderr)
     if not console.is_terminal:
         console.width = _WIDE  # what a program reads is not cut to a screen
     return console
-
-
-def _tame(message: str) -> str:
-    """`message` without characters that steer a terminal; its lines stay."""
-    return "".join(c if c.isprintable() or c == "\n" else " " for c in message)
 
 
 def _bug(error: Exception) -> str:

@@ -47,6 +47,14 @@ def resume(
     take_over: Annotated[
         bool, typer.Option("--take-over", help="Fence off a driver that still holds the sweep.")
     ] = False,
+    folder: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Where the training code is, if not where it was."),
+    ] = None,
+    accept_code_change: Annotated[
+        bool,
+        typer.Option("--accept-code-change", help="Go on though the training code has changed."),
+    ] = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -58,7 +66,16 @@ def resume(
     from raysweep.orchestrator.sweep import Sweep
 
     found, changes = sweep_path(path), read_changes(set_ or [])
-    _drive(Sweep.reopen(found, changes=changes, take_over=take_over), as_json, quiet)
+    sweep = Sweep.reopen(
+        found,
+        changes=changes,
+        take_over=take_over,
+        folder=folder,
+        accept_code_change=accept_code_change,
+    )
+    for note in sweep.notes:
+        stderr().print(f"note: {note}", style="yellow", soft_wrap=True)
+    _drive(sweep, as_json, quiet)
 
 
 def stop(path: SweepArgument) -> None:
@@ -77,13 +94,16 @@ def stop(path: SweepArgument) -> None:
 
 def _drive(sweep: Sweep, as_json: bool, quiet: bool) -> None:
     """Run the sweep to rest, tell what came of it, and leave with its exit code."""
+    from raysweep.orchestrator import interrupts
     from raysweep.orchestrator.live_view import live_view
     from raysweep.orchestrator.summary import summary
     from raysweep.orchestrator.wording import shown_path
     from raysweep.results.read import read
 
+    interrupts.drives(sweep.path)
     with live_view(sweep, quiet=quiet, stderr=as_json) as observe:
         closed = sweep.run(observe=observe)
+        interrupts.came_to_rest(closed.exit_code)
     results = read(shown_path(sweep.path))
     if as_json:
         print_json(with_best(results.status()))

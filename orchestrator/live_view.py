@@ -14,6 +14,7 @@ from rich.live import Live
 from raysweep.orchestrator.panel import best_line, panel, status_line
 from raysweep.orchestrator.progress import Leader, Progress
 from raysweep.orchestrator.spec import SweepSpec
+from raysweep.orchestrator.terminal import Terminal
 from raysweep.orchestrator.wording import shown_path
 from raysweep.trials.clock import Clock, SystemClock
 from raysweep.trials.decisions import Verdict
@@ -49,7 +50,7 @@ def live_view(
         yield lambda event, verdicts: None
         return
     view = _View(sweep, clock or SystemClock())
-    console = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+    console = Terminal(stderr=stderr)
     with view.on_terminal(console) if console.is_terminal else view.in_log(console):
         yield view.observe
 

@@ -26,6 +26,7 @@ from raysweep.trials.events import Event, Opened
 
 CHANGEABLE = (
     "budget", "retries", "timeouts", "checkpoint", "cluster", "resources", "max_failed_share",
+    "code_change",
 )  # fmt: skip
 """Top-level keys of a spec that a resume may change; the rest is what the sweep *is*."""
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from raysweep.orchestrator.interrupts import SIGNALS
 from raysweep.orchestrator.own_files import take
 from raysweep.trials.errors import StoreError, StoreFormatError
 
@@ -40,7 +41,8 @@ def request_stop(path: Path) -> None:
 class StopRequests:
     """Heard by the loop once per turn; looks for the file twice a second.
 
-    As a context manager it also handles SIGINT and SIGTERM: the first asks the sweep to come to
+    As a context manager it also handles SIGINT, SIGTERM and SIGHUP (unless that is ignored, as under
+    nohup): the first asks the sweep to come to
     rest, the second interrupts it at once. It stays resumable either way. A first signal that
     comes while Ray starts is kept until the loop can hear it: an exception inside `ray.init` may
     take the process down, and would leave nothing to resume.
@@ -69,8 +71,10 @@ class StopRequests:
         return False
 
     def __enter__(self) -> StopRequests:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._before[number] = signal.getsignal(number)
+        for number in SIGNALS:
+            before = signal.getsignal(number)
+            if number != signal.SIGHUP or before is not signal.SIG_IGN:
+                self._before[number] = before
         self.listen()
         return self
 

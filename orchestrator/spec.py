@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError, model_validator
 
+from raysweep.orchestrator.code_identity import CodeChange
 from raysweep.orchestrator.spec_goal import read_goal
 from raysweep.orchestrator.spec_method import expand_method, pair_amiss
 from raysweep.orchestrator.spec_parts import (
@@ -134,6 +135,7 @@ class SweepSpec(Part):
     confirm: ConfirmSpec | None = None
     max_failed_share: float = Field(default=0.5, ge=0, le=1)
     seed: Whole = Field(default=0, ge=0)
+    code_change: CodeChange = "warn"
     storage: Annotated[str, BeforeValidator(_storage)] = "./sweeps"
 
     _folder: Path = PrivateAttr(default=Path())

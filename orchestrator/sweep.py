@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from raysweep.cluster.resources import Resources
 from raysweep.orchestrator.aside import asking
+from raysweep.orchestrator.code_folder import RELATIVE, find_folder, from_sweep
+from raysweep.orchestrator.code_identity import check_change, identify
 from raysweep.orchestrator.earlier import FILE, digest_of, encoded, kept_earlier, read_earlier
 from raysweep.orchestrator.errands import Errands
 from raysweep.orchestrator.loop import Loop
@@ -50,6 +53,7 @@ class Sweep:
     Attributes:
         path: the sweep directory; `create` does not make it, `run` does.
         spec: what the sweep goes by, with all changes of resumes.
+        notes: what the user should know before it runs: training code that is not what it was.
     """
 
     def __init__(
@@ -59,8 +63,11 @@ class Sweep:
         code: Code,
         clock: Clock | None = None,
         objects: Objects = NO_OBJECTS,
+        train: Callable[..., Any] | type[Any] | None = None,
     ) -> None:
         self.path, self.spec, self._objects = path, spec, objects
+        self.notes = tuple[str, ...]()
+        self._identity = identify(code, spec.folder, train)
         self._code, self._clock = code, clock or SystemClock()
         self._original, self._changes, self._take_over = spec, dict[str, Any](), False
         self._new, self._earlier = True, tuple[Earlier, ...]()
@@ -90,7 +97,7 @@ class Sweep:
                 from cannot be read or does not fit.
         """
         path = spec.storage_path / spec.name
-        sweep = cls(path, spec, _code(spec, train), clock, objects)
+        sweep = cls(path, spec, _code(spec, train), clock, objects, train)
         _check_free(path)
         _check_writable(path)
         sweep._earlier = read_earlier(spec)
@@ -107,6 +114,8 @@ class Sweep:
         objects: Objects = NO_OBJECTS,
         changes: Mapping[str, Any] | None = None,
         take_over: bool = False,
+        folder: Path | None = None,
+        accept_code_change: bool = False,
         clock: Clock | None = None,
     ) -> Sweep:
         """The sweep at `path`, to go on with from wherever it stands.
@@ -117,11 +126,14 @@ class Sweep:
             objects: searcher and scheduler again, fresh ones, if they were objects.
             changes: dotted keys of the spec to set anew, e.g. `{"budget.trials": 100}`.
             take_over: fence off a driver that is still at work.
+            folder: where the training code is; None: where it lies beside the sweep, or else
+                where it was last.
+            accept_code_change: go on with other training code though the spec forbids it.
             clock: for tests.
 
         Raises:
             StoreFormatError: no sweep is there, or a newer raysweep wrote it.
-            SpecError: a change that is not allowed.
+            SpecError: a change that is not allowed, of the training code too where the spec says so.
             TrainableError: the training code cannot be had.
         """
         from raysweep.results.read import read
@@ -131,13 +143,18 @@ class Sweep:
             raise StoreFormatError(
                 f"{path} records a run of {by}, which alone can go on with it: restore it there"
             )
-        original = SweepSpec.from_dict(results.manifest["spec"], results.manifest.get("folder"))
+        last = results.opened.code if results.opened else {}
+        place = find_folder(path, results.manifest, last, folder)
+        original = SweepSpec.from_dict(results.manifest["spec"], place.folder)
         before = results.opened.changes if results.opened else {}
         merged = {**before, **(changes or {})}
         spec = changed(original, merged)
         earlier = kept_earlier(path, results.manifest, original)
         new_state(spec, objects, earlier)  # what is not allowed is told before Ray starts
-        sweep = cls(path, spec, _code(spec, train), clock, objects)
+        sweep = cls(path, spec, _code(spec, train, resumes=True), clock, objects, train)
+        policy = "accept" if accept_code_change else spec.code_change
+        said = check_change(last, sweep._identity, policy)
+        sweep.notes = tuple(text for text in (place.said, said) if text)
         sweep._earlier = earlier
         # as the spec writes them, whole parts: `wall_time: 5m` and `wall_time_s: 300` are one key
         canonical = spec.to_dict()
@@ -155,7 +172,8 @@ class Sweep:
 
         Args:
             observe: is shown every event with the verdicts taken on it.
-            handle_signals: let SIGINT and SIGTERM bring the sweep to rest (main thread only).
+            handle_signals: let SIGINT, SIGTERM and SIGHUP bring the sweep to rest; in another thread
+                than the main one they never do.
 
         Returns:
             Why it came to rest; `exit_code` is 0, 1 (too many failed), 3 (stalled) or 75
@@ -171,9 +189,8 @@ class Sweep:
         connection = session.connect(
             cluster.address, num_cpus=cluster.num_cpus, num_gpus=cluster.num_gpus
         )
-        with requests if handle_signals else nullcontext(), connection:
-            if handle_signals:
-                requests.listen()  # Ray has put its own handler for SIGTERM
+        hears = handle_signals and threading.current_thread() is threading.main_thread()
+        with requests if hears else nullcontext(), connection:
             resources = self._resources()
             with self._opened() as (store, state):
                 return self._drive(store, state, resources, requests, observe)
@@ -256,7 +273,8 @@ class Sweep:
             try:
                 while self._dropped:
                     errands.drop(self._dropped.pop())
-                opened = Opened(at, store.epoch, wall, socket.gethostname(), self._changes)
+                host_name = socket.gethostname()
+                opened = Opened(at, store.epoch, wall, host_name, self._changes, self._identity)
                 closed = loop.run(opened)
             finally:
                 errands.finish()
@@ -271,13 +289,16 @@ class Sweep:
             "spec": spec.to_dict(),
             "spec_hash": spec.hash(),
             "folder": str(spec.folder.resolve()),
+            RELATIVE: from_sweep(self.path, spec.folder),
             "metrics": dict(spec.goal.metrics),
             "columns": spec.parsed_space.columns(),
             **({"earlier": digest_of(self._earlier)} if self._earlier else {}),
         }
 
 
-def _code(spec: SweepSpec, train: Callable[..., Any] | type[Any] | None) -> Code:
+def _code(
+    spec: SweepSpec, train: Callable[..., Any] | type[Any] | None, resumes: bool = False
+) -> Code:
     if train is not None:
         return check_picklable(train)
     if spec.trainable.startswith("<python:"):
@@ -285,10 +306,17 @@ def _code(spec: SweepSpec, train: Callable[..., Any] | type[Any] | None) -> Code
             f"this sweep ran the Python object {spec.trainable[8:-1]!r}, which is not stored: pass "
             f"it again, raysweep.resume(path, trainable=...)"
         )
-    if spec.program is not None:
-        return program_code(spec)
-    code = ModuleCode(spec.trainable, str(spec.folder.resolve()))
-    code.load()
+    try:
+        if spec.program is not None:
+            return program_code(spec)
+        code = ModuleCode(spec.trainable, str(spec.folder.resolve()))
+        code.load()
+    except TrainableError as error:
+        if not resumes:
+            raise
+        raise TrainableError(
+            f"{error}\nIf the code is elsewhere now, say where by --folder DIR"
+        ) from None
     return code
 
 

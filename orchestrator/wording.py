@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 _LONGEST_VALUE = 40
+CONTROL = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f"
+    "\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
+)
+"""All of C0 but tab and line feed, DEL, C1, lone surrogates, and what is invisible or turns the
+direction of writing."""
+
+
+def escaped(text: str) -> str:
+    r"""`text` with each character that steers a terminal or hides as Python writes it, e.g. `\x1b`."""
+    return CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def duration(seconds: float) -> str:
@@ -43,8 +55,8 @@ def dotted(name: str) -> str:
 
 
 def printable(text: str) -> str:
-    """`text` in one line without characters that steer a terminal."""
-    return "".join(c if c.isprintable() else " " for c in text)
+    """`text` in one line, with characters that steer a terminal escaped."""
+    return escaped(text).replace("\n", " ").replace("\t", " ")
 
 
 def shown_path(path: Path) -> Path:

@@ -6,10 +6,12 @@
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # the command line takes signals after this import, so it takes no time
 if TYPE_CHECKING:
+    from typing import Any
+
+    __version__: str
     from raysweep.orchestrator.api import resume as resume
     from raysweep.orchestrator.api import run as run
     from raysweep.orchestrator.audit import audit as audit
@@ -64,14 +66,19 @@ _HOME = {
 """Every public name and the module that defines it."""
 
 
-try:
-    __version__ = version("raysweep")
-except PackageNotFoundError:  # sent to a Ray worker by py_modules, without its metadata
-    __version__ = "0+unknown"
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("raysweep")
+    except PackageNotFoundError:  # sent to a Ray worker by py_modules, without its metadata
+        return "0+unknown"
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used (PEP 562)."""
+    if name == "__version__":
+        return _version()
     if name == "tune":  # a module, not a name out of one
         return import_module("raysweep.tune")
     if name not in _HOME:

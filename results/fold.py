@@ -173,6 +173,8 @@ class Fold:
         self.lsn, self.at, self.interrupted = lsn, extras["at"], extras["interrupted"]
         self.opened = Opened(*extras["opened"]) if extras["opened"] else None
         self.closed = Closed(*extras["closed"]) if extras["closed"] else None
+        if self.opened is not None:
+            self.life.code = self.opened.code.get("hash") or None
         counts = extras["counts"]
         self.counts = {name: counts[name] for name in _COUNTS}
         self.life.stale_events = counts["stale_events"]

@@ -71,13 +71,14 @@ class Attempts:
         self.end = bytearray()
         self.slot: list[str | None] = []
         self.node: list[str | None] = []
+        self.code: list[str | None] = []
         self.errors: dict[int, tuple[str, str]] = {}
 
     def __len__(self) -> int:
         return len(self.trial)
 
-    def open(self, trial: int, attempt: int, step: int, at: float) -> int:
-        """A new row for an attempt that begins; its number."""
+    def open(self, trial: int, attempt: int, step: int, at: float, code: str | None = None) -> int:
+        """A new row for an attempt that begins, with the hash of what it trains; its number."""
         self.trial.append(trial)
         self.attempt.append(attempt)
         self.start_step.append(step)
@@ -89,6 +90,7 @@ class Attempts:
         self.end.append(0)
         self.slot.append(None)
         self.node.append(None)
+        self.code.append(code)
         return len(self.trial) - 1
 
     def fail(self, row: int, error: str, message: str) -> None:
@@ -116,6 +118,7 @@ class Attempts:
                 "reports": _numbers(self.reports),
                 "gpu": nullable(self.gpu),
                 "cpu": nullable(self.cpu),
+                "code": pa.array(self.code, pa.string()),
             }
         )
 
@@ -131,6 +134,8 @@ class Attempts:
                 setattr(self, name, _array(table[name], code))
         self.end = bytearray(END[word] for word in table["end"].to_pylist())
         self.slot, self.node = _interned(table["slot"]), _interned(table["node"])
+        known = "code" in table.column_names  # not in tables of 0.1
+        self.code = _interned(table["code"]) if known else [None] * table.num_rows
         self.errors = _gathered(table["error_class"], table["message"])
         return self
 

@@ -46,6 +46,8 @@ class Life:
     def __init__(self, trials: Trials, attempts: Attempts, best: BestSoFar) -> None:
         self.trials, self.attempts, self.best = trials, attempts, best
         self.stale_events = self.suggest_failed = 0
+        self.code: str | None = None
+        """The hash of the training code of the driver at work."""
         self.moved: Callable[[str, Status, Status], None] | None = None
 
     def happened(self, event: Event, verdicts: Sequence[Verdict]) -> None:
@@ -147,6 +149,7 @@ class Life:
 
     def _opened(self, event: Opened, verdicts: Sequence[Verdict]) -> None:
         """A new driver: what ran under the last one is lost."""
+        self.code = event.code.get("hash") or None
         settled = {self.trials.index.get(v.trial) for v in verdicts if v.verb in _SETTLING}
         for row in self.trials.open_row:
             if row >= 0:
@@ -175,7 +178,7 @@ class Life:
             return
         if trials.open_row[trial] >= 0:
             self._end(trials.open_row[trial], "failed", at)
-        trials.open_row[trial] = self.attempts.open(trial, attempt, step, at)
+        trials.open_row[trial] = self.attempts.open(trial, attempt, step, at, self.code)
         trials.attempts[trial] = attempt
         if trials.started_at[trial] != trials.started_at[trial]:
             trials.started_at[trial] = at

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _TABLES = ("trials", "reports", "attempts", "decisions", "all_reports")
+_NEWEST = {"trials": "replicate_of", "attempts": "code"}
+"""The column by which a table of the present version is known."""
 
 
 class Best(NamedTuple):
@@ -224,7 +226,7 @@ class Results:
             shot = self._image.snapshot
             if shot and shot.lsn == self._image.lsn:
                 table = shot.tables[0 if name == "trials" else 1]
-                if name == "attempts" or "replicate_of" in table.column_names:
+                if _NEWEST[name] in table.column_names:
                     return table
             return getattr(self._tail, name)  # which has every column, however old the snapshot
         if name == "reports":

@@ -41,7 +41,9 @@ class ErrorClass(StrEnum):
 class Opened(NamedTuple):
     """A driver took the sweep over; whatever ran under the last one is lost.
 
-    `changes` holds all that resumes have changed in the spec so far: dotted key → value.
+    `changes` holds all that resumes have changed in the spec so far: dotted key → value. `code` says
+    which training code this driver's attempts train: its hash, files, folder and git commit; empty in
+    journals of 0.1.
     """
 
     at: float
@@ -49,6 +51,7 @@ class Opened(NamedTuple):
     wall: float
     host: str
     changes: dict[str, Any] = {}  # noqa: RUF012 - never written to
+    code: Mapping[str, Any] = {}
 
 
 class SlotUp(NamedTuple):

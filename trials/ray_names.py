@@ -11,6 +11,9 @@ from importlib import import_module
 from typing import Any
 
 PRIVATE: dict[str, str] = {
+    "ray._private.ray_constants:ENABLE_RAY_CLUSTER": (
+        "false while an embedded Ray starts: else Ray turns 127.0.0.1 into an address of the network"
+    ),
     "ray.train._internal.session:_session": (
         "where tune.report, tune.get_checkpoint and tune.get_context look for the running trial"
     ),

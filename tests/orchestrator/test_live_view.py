@@ -82,7 +82,7 @@ def test_errors_stand_with_the_file_of_their_traceback_and_steer_nothing() -> No
     message = "ValueError: \x1b[2J[bold]boo[/bold]\nsecond line"
     progress.observe(Failed(1.0, "t000000", 1, "error", message, ""), ())
     shown = text(panel(progress, 1.0, "s", "loss", Path("sweeps/s")), width=200)
-    assert "error: t000000: ValueError:  [2J[bold]boo[/bold]" in shown
+    assert "error: t000000: ValueError: \\x1b[2J[bold]boo[/bold]" in shown
     assert str(error_file(Path("sweeps/s"), "t000000", 1)) in shown
     assert "\x1b" not in shown
     assert "second line" not in shown
@@ -115,7 +115,7 @@ def test_on_a_terminal_the_panel_is_redrawn_and_its_last_state_stays(
     def terminal(**options: Any) -> Console:
         return Console(file=screen, force_terminal=True, width=120, markup=False, highlight=False)
 
-    monkeypatch.setattr("raysweep.orchestrator.live_view.Console", terminal)
+    monkeypatch.setattr("raysweep.orchestrator.live_view.Terminal", terminal)
     with live_view(Sweep(spec.storage_path / spec.name, spec)) as observe:
         simulate(spec, workers=4, observe=observe)
     last = screen.getvalue().split("\x1b[2K")[-1]
@@ -243,7 +243,7 @@ def test_numbers_in_words(value: Any, words: str) -> None:
 
 def test_counts_and_paths_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (counted(1, "trial"), counted(2000, "trial")) == ("1 trial", "2,000 trials")
-    assert printable("a\x1b[1mb\n") == "a [1mb "
+    assert printable("a\x1b[1mb\n") == "a\\x1b[1mb "
     monkeypatch.chdir(tmp_path)
     assert shown_path(Path("a/../b")) == Path("b")
     assert shown_path(tmp_path.parent / "c") == (tmp_path.parent / "c").resolve()

@@ -120,7 +120,7 @@ def test_a_trials_row_tells_its_story() -> None:
     assert first == {
         "trial_id": T, "attempt": 1, "start_step": 0, "end_step": 2, "slot": "s0", "node": "n0",
         "started_at": 1.0, "ended_at": 5.0, "end": "failed", "error_class": "error",
-        "message": "boom", "setup_s": 0.5, "reports": 2, "gpu": 0.5, "cpu": 2.0,
+        "message": "boom", "setup_s": 0.5, "reports": 2, "gpu": 0.5, "cpu": 2.0, "code": None,
     }  # fmt: skip
     assert (second["start_step"], second["end_step"], second["end"]) == (2, 3, "stopped")
     assert fold.tables().decisions["verb"].to_pylist() == ["start", "retry", "resume", "stop"]
