@@ -53,6 +53,7 @@ class Scale(NamedTuple):
         rise = float(tenth[0] - ordered[0]) if len(tenth) else 0.0
         if rise <= 0:
             rise = float(ordered[-1] - ordered[0]) or max(1.0, abs(float(ordered[0])))
+        rise = max(rise, _LEAST_RISE)
         at = float(np.interp(ordered[0] + rise, knots, normals))
         slope = max(at - float(normals[0]), 0.5) / rise
         return cls(knots, normals, slope)

@@ -9,16 +9,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from raysweep.trials.decisions import Reason
+from raysweep.trials.decisions import Reason, equal_by_class
 from raysweep.trials.trial import TrialId
 
 
+@equal_by_class
 class Suggest(NamedTuple):
     """Ask the searcher for the config of this trial (carried out by the loop, not by a pool)."""
 
     trial: TrialId
 
 
+@equal_by_class
 class Fork(NamedTuple):
     """Make `trial` of another one (carried out by the loop, which records it as `Suggested`).
 
@@ -34,6 +36,7 @@ class Fork(NamedTuple):
     replicate_of: TrialId | None = None
 
 
+@equal_by_class
 class Start(NamedTuple):
     """Run a trial on a free slot up to `run_to`, from `checkpoint` at `step` or from scratch."""
 
@@ -48,6 +51,7 @@ class Start(NamedTuple):
     why: Reason
 
 
+@equal_by_class
 class RunTo(NamedTuple):
     """Let the trial, which waits hot at its grant, go on to `step`."""
 
@@ -58,6 +62,7 @@ class RunTo(NamedTuple):
     why: Reason
 
 
+@equal_by_class
 class Pause(NamedTuple):
     """Checkpoint at the next step boundary and free the slot; answered by `Paused`."""
 
@@ -67,6 +72,7 @@ class Pause(NamedTuple):
     why: Reason
 
 
+@equal_by_class
 class Stop(NamedTuple):
     """Drop the trial; its slot is free at once."""
 
@@ -76,6 +82,7 @@ class Stop(NamedTuple):
     why: Reason
 
 
+@equal_by_class
 class Finish(NamedTuple):
     """Write the last checkpoint and end the trial; its slot is free at once. Answered by `Finished`."""
 
@@ -85,6 +92,7 @@ class Finish(NamedTuple):
     why: Reason
 
 
+@equal_by_class
 class Reshape(NamedTuple):
     """Give the room of these free slots of one device to slots of `sizes`; answered by `SlotDown`s,
     then `SlotUp`s.
@@ -97,12 +105,14 @@ class Reshape(NamedTuple):
     sizes: tuple[int, ...]
 
 
+@equal_by_class
 class DropCheckpoint(NamedTuple):
     """Delete a checkpoint that nothing refers to any more (relative to the sweep directory)."""
 
     path: str
 
 
+@equal_by_class
 class Close(NamedTuple):
     """End the sweep (carried out by the loop)."""
 

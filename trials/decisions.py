@@ -2,7 +2,26 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
+
+_T = TypeVar("_T", bound=tuple[Any, ...])
+
+
+def equal_by_class(cls: type[_T]) -> type[_T]:
+    """Let records of a named tuple equal records of the same class only.
+
+    Plain tuples equal each other whatever they stand for: `Pause(reason)` would equal
+    `Stop(reason)`. The hash stays that of a tuple.
+    """
+
+    def equal(self: Any, other: object) -> bool:
+        return type(self) is type(other) and tuple.__eq__(self, other)  # type: ignore[arg-type]
+
+    def unequal(self: Any, other: object) -> bool:
+        return not equal(self, other)
+
+    cls.__eq__, cls.__ne__ = equal, unequal  # type: ignore[method-assign, assignment]
+    return cls
 
 
 class Reason(NamedTuple):
@@ -22,10 +41,12 @@ class Reason(NamedTuple):
     model: str | None = None
 
 
+@equal_by_class
 class Continue(NamedTuple):
     """Nothing to decide: the trial has not reached the step it was granted."""
 
 
+@equal_by_class
 class RunTo(NamedTuple):
     """Go on to `step`, keeping the slot."""
 
@@ -33,18 +54,21 @@ class RunTo(NamedTuple):
     reason: Reason
 
 
+@equal_by_class
 class Pause(NamedTuple):
     """Write a checkpoint and yield the slot; `next_paused` may call the trial back."""
 
     reason: Reason
 
 
+@equal_by_class
 class Stop(NamedTuple):
     """End the trial early: it has lost."""
 
     reason: Reason
 
 
+@equal_by_class
 class Finish(NamedTuple):
     """End the trial: it ran as far as any trial may."""
 

@@ -11,6 +11,7 @@ from enum import StrEnum
 from itertools import repeat
 from typing import Any, NamedTuple
 
+from raysweep.trials.decisions import equal_by_class
 from raysweep.trials.goal import Goal
 from raysweep.trials.trial import Report, TrialId
 
@@ -38,6 +39,7 @@ class ErrorClass(StrEnum):
     """The driver died. Always retried."""
 
 
+@equal_by_class
 class Opened(NamedTuple):
     """A driver took the sweep over; whatever ran under the last one is lost.
 
@@ -54,6 +56,7 @@ class Opened(NamedTuple):
     code: Mapping[str, Any] = {}
 
 
+@equal_by_class
 class SlotUp(NamedTuple):
     """A slot is ready. `device` lists the indices of its accelerators, "" if it has none.
 
@@ -74,6 +77,7 @@ class SlotUp(NamedTuple):
         return self.accelerator or ("gpu" if self.device else "cpu")
 
 
+@equal_by_class
 class SlotDown(NamedTuple):
     """A slot is gone; the pool has told of its trial's loss before."""
 
@@ -82,6 +86,7 @@ class SlotDown(NamedTuple):
     cause: str
 
 
+@equal_by_class
 class Suggested(NamedTuple):
     """A new trial's config; `why` is what its maker says of the reasons, as plain data.
 
@@ -99,6 +104,7 @@ class Suggested(NamedTuple):
     replicate_of: TrialId | None = None
 
 
+@equal_by_class
 class SuggestFailed(NamedTuple):
     """The searcher raised, or proposed a config outside the space; the id is spent."""
 
@@ -107,12 +113,14 @@ class SuggestFailed(NamedTuple):
     message: str
 
 
+@equal_by_class
 class Exhausted(NamedTuple):
     """The searcher has nothing left to propose."""
 
     at: float
 
 
+@equal_by_class
 class Deferred(NamedTuple):
     """The searcher proposes nothing before it has learnt more; the id stays free for later."""
 
@@ -120,6 +128,7 @@ class Deferred(NamedTuple):
     trial: TrialId
 
 
+@equal_by_class
 class Started(NamedTuple):
     """An attempt is set up and stands at `step` (0: from scratch).
 
@@ -138,6 +147,7 @@ class Started(NamedTuple):
     cpu: float | None = None
 
 
+@equal_by_class
 class Reported(NamedTuple):
     """A batch of reports of one attempt, column by column.
 
@@ -170,6 +180,7 @@ class Reported(NamedTuple):
             yield Report(trial, attempt, step, metrics, score, elapsed_s, step_s, device)
 
 
+@equal_by_class
 class Checkpointed(NamedTuple):
     """A checkpoint is complete at `path`, relative to the sweep directory."""
 
@@ -180,6 +191,7 @@ class Checkpointed(NamedTuple):
     path: str
 
 
+@equal_by_class
 class Unsaved(NamedTuple):
     """A checkpoint that was due could not be written; the attempt trains on. `message` says why."""
 
@@ -190,6 +202,7 @@ class Unsaved(NamedTuple):
     message: str
 
 
+@equal_by_class
 class Undeleted(NamedTuple):
     """A checkpoint that nothing refers to any more could not be deleted; `message` says why."""
 
@@ -198,6 +211,7 @@ class Undeleted(NamedTuple):
     message: str
 
 
+@equal_by_class
 class Paused(NamedTuple):
     """The trial has yielded its slot; `path` is None if its training code cannot save."""
 
@@ -208,6 +222,7 @@ class Paused(NamedTuple):
     path: str | None
 
 
+@equal_by_class
 class Finished(NamedTuple):
     """A trial that was told to finish has left its slot; `path` is its last checkpoint, or None."""
 
@@ -218,6 +233,7 @@ class Finished(NamedTuple):
     path: str | None
 
 
+@equal_by_class
 class Ended(NamedTuple):
     """The training code has nothing more to train after `step`."""
 
@@ -227,6 +243,7 @@ class Ended(NamedTuple):
     step: int
 
 
+@equal_by_class
 class Failed(NamedTuple):
     """An attempt ended by an error. `traceback` is text, never a pickle."""
 
@@ -238,12 +255,14 @@ class Failed(NamedTuple):
     traceback: str
 
 
+@equal_by_class
 class Ticked(NamedTuple):
     """Time has passed a deadline that the state machine waits for."""
 
     at: float
 
 
+@equal_by_class
 class Interrupted(NamedTuple):
     """Somebody asked the sweep to stop: Ctrl-C, SIGTERM, or `raysweep stop`."""
 
@@ -251,6 +270,7 @@ class Interrupted(NamedTuple):
     cause: str
 
 
+@equal_by_class
 class Warned(NamedTuple):
     """Something went wrong beside the trials; `source` is a short name of what it concerns."""
 
@@ -259,6 +279,7 @@ class Warned(NamedTuple):
     message: str
 
 
+@equal_by_class
 class Closed(NamedTuple):
     """The sweep has come to rest. `reason` says why, `exit_code` as the command line documents."""
 
