@@ -12,10 +12,12 @@ from raysweep.orchestrator.spec import SweepSpec
 from raysweep.orchestrator.sweep import Sweep
 from raysweep.schedulers.base import Scheduler
 from raysweep.searchers.base import Searcher
+from raysweep.trials.errors import SweepFailed
 
 if TYPE_CHECKING:
     from raysweep.results.read import Results
 
+_SUCCESSES = ("COMPLETED", "STOPPED", "PAUSED")
 Train = str | Callable[..., Any] | type[Any]
 
 
@@ -66,6 +68,7 @@ def run(
     Raises:
         SpecError: something is wrong with the arguments; nothing was started.
         ClusterError, StoreError: as `Sweep.run`.
+        SweepFailed: trials failed and none succeeded; the message has the first failure.
 
     Example:
         >>> import raysweep
@@ -167,4 +170,28 @@ def _drive(sweep: Sweep, progress: bool) -> Results:
         signal.raise_signal(
             signal.Signals[name]
         )  # who asked the process to end did not mean one sweep
-    return read(sweep.path)
+    results = read(sweep.path)
+    _check_any_success(results)
+    return results
+
+
+def _check_any_success(results: Results) -> None:
+    """Refuse results in which every trial that came to an end has failed.
+
+    Raises:
+        SweepFailed: with the first failure, and the file that has its traceback.
+    """
+    from raysweep.orchestrator.panel import error_file
+
+    counts = results.status()["trials"]
+    if not counts.get("FAILED") or any(counts.get(word) for word in _SUCCESSES):
+        return
+    rows = results.arrow("attempts").select(["trial_id", "attempt", "error_class", "error"])
+    first = next(row for row in rows.to_pylist() if row["error_class"] is not None)
+    file = error_file(results.path, first["trial_id"], first["attempt"])
+    raise SweepFailed(
+        f"{results.status()['reason']}. The first failure, of trial {first['trial_id']}: "
+        f"{first['error']}. Its traceback is in {file}; mend the code, then "
+        f"raysweep.retry({str(results.path)!r}) runs what failed again",
+        str(results.path),
+    )

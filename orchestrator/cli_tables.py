@@ -49,6 +49,8 @@ def status_table(facts: dict[str, Any]) -> Table:
         timed = name.startswith("wall_time")
         shown = (duration(used), duration(limit)) if timed else (f"{used:,.4g}", f"{limit:,.6g}")
         grid.add_row(_LIMITS.get(name, name), " of ".join(shown))
+    for warning in facts["warnings"]:
+        grid.add_row("warning", f"{warning['source']}: {printable(warning['message'])}")
     best = facts["best"]
     if best is None:
         grid.add_row("best", "none yet")

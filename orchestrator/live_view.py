@@ -11,11 +11,11 @@ from typing import Protocol
 from rich.console import Console, RenderableType
 from rich.live import Live
 
-from raysweep.orchestrator.panel import best_line, panel, status_line
+from raysweep.orchestrator.panel import best_line, error_lines, panel, status_line, warning_lines
 from raysweep.orchestrator.progress import Leader, Progress
 from raysweep.orchestrator.spec import SweepSpec
 from raysweep.orchestrator.terminal import Terminal
-from raysweep.orchestrator.wording import shown_path
+from raysweep.orchestrator.wording import duration, shown_path
 from raysweep.trials.clock import Clock, SystemClock
 from raysweep.trials.decisions import Verdict
 from raysweep.trials.events import Event, Opened
@@ -69,7 +69,8 @@ class _View:
         self._told: Leader | None = self._progress.best
         self._told_at_s = self._said_at_s = 0.0
         self._last = (self._progress.at, clock.now())
-        self._open = False
+        self._open = self._failed = False
+        self._warned: dict[str, str] = {}
 
     def observe(self, event: Event, verdicts: Sequence[Verdict]) -> None:
         """Take in an event; the sweep's age counts from its opening, not from Ray's start."""
@@ -106,13 +107,22 @@ class _View:
         finally:
             over.set()
             thread.join()
+            self._say(console)
             self._write(console, status_line(self._progress, self._age_s(), self._metric))
 
     def _panel(self) -> RenderableType:
         return panel(self._progress, self._age_s(), self._spec.name, self._metric, self._path)
 
     def _say(self, console: Console) -> None:
-        """Write the lines that are due."""
+        """Write the lines that are due; the first failure and each new warning at once."""
+        errors, warnings = list(self._progress.errors), dict(self._progress.warnings)
+        if errors and not self._failed:
+            self._failed = True
+            for line in error_lines(errors[:1], self._path):
+                self._write(console, f"[{duration(self._age_s())}] first failure: {line}")
+        for line in warning_lines(dict(warnings.items() - self._warned.items())):
+            self._write(console, f"[{duration(self._age_s())}] {line}")
+        self._warned = warnings
         now_s, best = self._clock.now(), self._progress.best
         if best is not None and best != self._told and now_s - self._told_at_s >= _BEST_EVERY_S:
             self._told, self._told_at_s = best, now_s

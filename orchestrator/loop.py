@@ -119,6 +119,7 @@ class Loop:
             self._journal.append(event, turn.verdicts)
             self._observe(event, turn.verdicts)
             durable |= any(verdict.verb in DURABLE for verdict in turn.verdicts)
+            proposed.extend(warned := self._state.advice.news(event.at))
             for action in turn.actions:
                 if isinstance(action, actions.Suggest):
                     answer = self._propose(action.trial, event.at)
@@ -129,7 +130,7 @@ class Loop:
                 elif not isinstance(action, actions.Close):
                     durable |= isinstance(action, actions.DropCheckpoint)
                     todo.append(action)
-                elif closed is None:
+                elif closed is None and not warned:  # else once the state knows of the warning
                     durable = True
                     closed = Closed(event.at, action.reason, action.exit_code)
                     queue.append(closed)

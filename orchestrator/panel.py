@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from rich.console import Group, RenderableType
@@ -46,6 +46,7 @@ def panel(progress: Progress, age_s: float, name: str, metric: str, path: Path) 
     if rungs := _rungs(progress):
         parts.append(rungs)
     parts.extend(Text(line, style="red") for line in error_lines(list(progress.errors), path))
+    parts.extend(Text(line, style="yellow") for line in warning_lines(dict(progress.warnings)))
     return Group(*parts)
 
 
@@ -83,6 +84,11 @@ def error_lines(errors: list[Failure], path: Path) -> Iterator[str]:
             first = first[: _LONGEST_MESSAGE - 1] + "…"
         where = f"  {error_file(path, trial, attempt)}" if attempt else ""
         yield f"{error}: {trial}: {first}{where}"
+
+
+def warning_lines(warnings: Mapping[str, str]) -> list[str]:
+    """One line for the newest warning of each source."""
+    return [f"warning: {source}: {printable(text)}" for source, text in warnings.items()]
 
 
 def error_file(path: Path, trial: str, attempt: int) -> Path:

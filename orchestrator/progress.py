@@ -74,6 +74,7 @@ class Progress:
             beyond its checkpoint stays here, though it is no longer live in the tables.
         rungs: what became of the trials at each rung.
         failures: failed attempts by error class; `errors` holds the newest.
+        warnings: the newest warning of this driver by source.
         busy: how many slots are held by a trial.
         gpu_s: GPU-seconds spent: a trial's fraction for as long as it holds a slot.
         running: whether a driver is at work.
@@ -88,6 +89,7 @@ class Progress:
         self.rungs = Rungs()
         self.failures: Counter[str] = Counter()
         self.errors: deque[Failure] = deque(maxlen=_LAST_ERRORS)
+        self.warnings: dict[str, str] = {}
         self.busy = 0
         self.running = False
         self.closed: events.Closed | None = None
@@ -111,6 +113,7 @@ class Progress:
             events.Paused: self._paused,
             events.Ended: self._ended,
             events.Failed: self._failed,
+            events.Warned: self._warned,
             events.Closed: self._closed,
         }
 
@@ -246,6 +249,9 @@ class Progress:
         self._note(Failure(event.trial, event.attempt, event.error, event.message))
         if not any(v.trial == event.trial and v.verb in _SETTLED for v in verdicts):
             self._move(event.trial, trial, Status.FAILED)
+
+    def _warned(self, event: events.Warned, verdicts: Sequence[Verdict]) -> None:
+        self.warnings[event.source] = event.message
 
     def _closed(self, event: events.Closed, verdicts: Sequence[Verdict]) -> None:
         self.closed, self.running = event, False

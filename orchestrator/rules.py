@@ -11,6 +11,9 @@ from raysweep.orchestrator.retries import DEFAULT_RETRIES
 from raysweep.orchestrator.shares import Shares
 from raysweep.trials.goal import Goal
 
+ALGORITHM_ERRORS = 4
+"""The exit code of a sweep that ran to its end although its searcher or scheduler raised."""
+
 
 class Keep(NamedTuple):
     """How many checkpoints of a trial stay, the newest ones; and whether trials that were stopped
@@ -39,11 +42,20 @@ class Rules(NamedTuple):
     stalled_s: float = 600.0
     drain_s: float = 15.0
 
-    def judge(self, failed: int, made: int) -> tuple[str, int]:
-        """Reason and exit code of a sweep whose trials have all run their course."""
+    def judge(self, failed: int, made: int, warnings: Mapping[str, str]) -> tuple[str, int]:
+        """Reason and exit code of a sweep whose trials have all run their course.
+
+        Args:
+            failed: how many trials failed.
+            made: how many there were.
+            warnings: the newest of this driver, by source.
+        """
         what = f"all {made} trials have run their course"
         if failed > self.max_failed_share * made:
             return f"{what}, but {failed} of {made} failed", 1
+        for source in ("searcher", "scheduler"):
+            if source in warnings:
+                return f"{what}, but the {source} failed: {warnings[source]}", ALGORITHM_ERRORS
         return what, 0
 
 

@@ -11,23 +11,25 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from raysweep.orchestrator.advice import Advice
+from raysweep.orchestrator.advice import PATIENCE, Advice
 from raysweep.orchestrator.confirm import to_the_end
 from raysweep.orchestrator.live_trial import LiveTrial
 from raysweep.orchestrator.moves import Moves
 from raysweep.orchestrator.retries import forgive, retry_delay_s
 from raysweep.orchestrator.rules import Draining, Rules
 from raysweep.orchestrator.slots import Place
-from raysweep.orchestrator.suspicion import Suspicion
+from raysweep.orchestrator.suspicion import Suspicion, kind_of
 from raysweep.orchestrator.turn import Turn
 from raysweep.schedulers.base import Scheduler
 from raysweep.searchers.base import Searcher
 from raysweep.trials import actions, events
 from raysweep.trials.decisions import CONTINUE, Reason
 from raysweep.trials.events import ErrorClass
-from raysweep.trials.trial import Status
+from raysweep.trials.trial import Status, TrialId
 
 _PROCESS_DEATH = frozenset({ErrorClass.CRASH, ErrorClass.STUCK, ErrorClass.INFRA})
+
+_PAUSED = frozenset({Status.PAUSED, Status.PAUSING})
 
 
 class SweepState:
@@ -49,6 +51,7 @@ class SweepState:
         self.draining: Draining | None = None
         self.closed = False
         self.changes: dict[str, Any] = {}
+        self.warnings: dict[str, str] = {}
         self._exhausted = False
         self._suspicion = Suspicion()
         self._handlers: dict[type, Callable[[Any], None]] = {
@@ -67,6 +70,7 @@ class SweepState:
             events.Finished: self._finished,
             events.Ended: self._ended,
             events.Failed: self._failed,
+            events.Warned: self._warned,
             events.Interrupted: lambda e: self._drain(f"interrupted: {e.cause}", 75),
         }
 
@@ -116,6 +120,7 @@ class SweepState:
             "draining": self.draining,
             "closed": self.closed,
             "changes": self.changes,
+            "warnings": self.warnings,
             "exhausted": self._exhausted,
         }
 
@@ -126,12 +131,14 @@ class SweepState:
         self.draining = Draining(*state["draining"]) if state["draining"] else None
         self.closed = state["closed"]
         self.changes = state["changes"]
+        self.warnings = dict(state.get("warnings", {}))  # snapshots of format 1 may lack it
         self._exhausted = state["exhausted"]
 
     def _opened(self, event: events.Opened) -> None:
         """A new driver: every process of the last one is gone, and so are its slots."""
         self.draining, self.closed = None, False
-        self.changes = event.changes
+        self.changes, self.warnings = event.changes, {}
+        self._suspicion.opened()
         self._moves.reopen(event.at)
 
     def _slot_up(self, event: events.SlotUp) -> None:
@@ -155,7 +162,7 @@ class SweepState:
             step = event.parent_step or 0
             return self._moves.born(event.trial, event.config, event.parent, step)
         self.waiting.answered(event.trial)
-        self._suspicion.works("searcher")
+        self._suspicion.suggested()
         self.live[event.trial] = LiveTrial(event.trial, event.config)
         self.waiting.fresh.append(event.trial)
         return self.advice.suggested(event.trial, event.config)
@@ -168,6 +175,11 @@ class SweepState:
     def _no_more(self, event: events.Exhausted) -> None:
         self._exhausted = True
         self.waiting.forget_asked()
+
+    def _warned(self, event: events.Warned) -> None:
+        self.warnings[event.source] = event.message
+        if event.in_a_row >= PATIENCE:
+            self._drain(f"{event.in_a_row} times in a row: {event.message}", 1)
 
     def _current(self, event: Any) -> LiveTrial | None:
         """The live trial whose current attempt this event is about; None: it is stale."""
@@ -182,7 +194,6 @@ class SweepState:
         trial = self._current(event)
         if trial is None:
             return
-        self._suspicion.works("code")
         judged = trial.replicate_of is None
         self.waiting.deferred &= not judged
         self.spend.steps += len(event.steps)
@@ -204,6 +215,7 @@ class SweepState:
             if decision is not CONTINUE:
                 self._moves.obey(trial, decision, report.step)
                 if trial.status.terminal:
+                    self._suspicion.succeeded()
                     return  # else it is on its way out, and its steps until then count as well
 
     def _checkpointed(self, event: events.Checkpointed) -> None:
@@ -217,6 +229,7 @@ class SweepState:
         trial = self._current(event)
         if trial is None or trial.status is not Status.PAUSING:
             return
+        self._suspicion.succeeded()
         if event.path:
             self._moves.keep(trial, event.step, event.path)
         self._moves.release(trial)
@@ -232,6 +245,7 @@ class SweepState:
     def _ended(self, event: events.Ended) -> None:
         self.slots.finishing.pop(event.trial, None)  # it had ended when it was told to finish
         if trial := self._current(event):
+            self._suspicion.succeeded()
             self._moves.end(trial, Status.COMPLETED)
 
     def _failed(self, event: events.Failed) -> None:
@@ -247,7 +261,9 @@ class SweepState:
         delay_s = retry_delay_s(trial, event.error, self.rules.retries)
         if delay_s is None or (trial.parent and not trial.checkpoint):  # a child has no scratch
             self._moves.end(trial, Status.FAILED)
-            if hopeless := self._suspicion.trial_failed(event.message):
+            kind = kind_of(event.error, event.message, event.traceback)
+            furthest = max((other.told for other in self.live.values()), default=0)
+            if hopeless := self._suspicion.trial_failed(kind, trial.told, event.message, furthest):
                 self._drain(hopeless, 1)
             return None
         if trial.status is Status.PAUSING:
@@ -299,10 +315,18 @@ class SweepState:
     def _next_work(self) -> tuple[LiveTrial, Reason] | None:
         if ready := self.waiting.pop_ready():
             return self.live[ready[0]], ready[1]
-        more = self._more()
+        more, named = self._more(), set[TrialId]()
         while promotion := self.advice.next_paused(more=more):
+            if promotion.trial in named:
+                self.advice.wrong("next_paused", promotion, "it was named a moment ago")
+                break
+            named.add(promotion.trial)
             trial = self.live.get(promotion.trial)
             if trial is None:
+                continue
+            if trial.status not in _PAUSED or promotion.step <= trial.told:
+                what = f"the trial is {trial.status} at step {trial.told}"
+                self.advice.wrong("next_paused", promotion, what)
                 continue
             trial.run_to, trial.owed = promotion.step, True
             if trial.status is Status.PAUSED:
@@ -332,7 +356,8 @@ class SweepState:
             if self._moves.replicate():
                 return
             made = self.waiting.issued + self.waiting.children
-            self._moves.do(actions.Close(*self.rules.judge(self.ended[Status.FAILED], made)))
+            failed = self.ended[Status.FAILED]
+            self._moves.do(actions.Close(*self.rules.judge(failed, made, self.warnings)))
         elif self.slots.none_since is not None:
             waited_s = self.spend.at - self.slots.none_since
             if waited_s >= self.rules.stalled_s:

@@ -28,6 +28,10 @@ def summary(results: Results, closed: Closed) -> RenderableType:
     metric = next(iter(results.manifest["metrics"]))
     parts: list[RenderableType] = [Text(), _headline(status, closed)]
     parts += _errors(results)
+    parts += [
+        Text(f"warning: {each['source']}: {printable(each['message'])}", style="yellow")
+        for each in status["warnings"]
+    ]
     parts.append(_best(best, metric) if best else Text(f"nobody reported a finite {metric}"))
     parts += _confirmed(results, metric) + _front(results) + _coverage(results)
     parts.append(_files(results.path))

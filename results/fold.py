@@ -19,7 +19,7 @@ from raysweep.results.ledger import Attempts, Trials
 from raysweep.results.life import CUTS, TERMINAL, Life
 from raysweep.results.reports import Registry, ReportBuffer
 from raysweep.trials.decisions import Verdict
-from raysweep.trials.events import Closed, Event, Interrupted, Opened, Reported
+from raysweep.trials.events import Closed, Event, Interrupted, Opened, Reported, Warned
 from raysweep.trials.goal import Goal
 
 EVENT_COLUMNS: Final = pa.schema(
@@ -80,6 +80,8 @@ class Fold:
         self.opened: Opened | None = None
         self.closed: Closed | None = None
         self.interrupted = ""
+        self.warnings: dict[str, list[Any]] = {}
+        """Of the newest driver, by source: how many were recorded, and the newest in words."""
         self.counts = dict.fromkeys(_COUNTS, 0)
         self.reports = ReportBuffer(registry or Registry())
         self._events: list[tuple[int, float, str, str | None, int, str, str]] = []
@@ -141,6 +143,7 @@ class Fold:
             "opened": self.opened,
             "closed": self.closed,
             "interrupted": self.interrupted,
+            "warnings": self.warnings,
             "at": self.at,
             "best": self.best.state(),
         }
@@ -171,6 +174,7 @@ class Fold:
             if not end:
                 trials.open_row[self.attempts.trial[row]] = row
         self.lsn, self.at, self.interrupted = lsn, extras["at"], extras["interrupted"]
+        self.warnings = dict(extras.get("warnings", {}))
         self.opened = Opened(*extras["opened"]) if extras["opened"] else None
         self.closed = Closed(*extras["closed"]) if extras["closed"] else None
         if self.opened is not None:
@@ -186,10 +190,14 @@ class Fold:
         """What concerns the sweep and not a trial."""
         if isinstance(event, Opened):
             self.opened, self.closed, self.interrupted = event, None, ""
+            self.warnings = {}
         elif isinstance(event, Closed):
             self.closed = event
         elif isinstance(event, Interrupted):
             self.interrupted = event.cause
+        elif isinstance(event, Warned):
+            count = self.warnings.get(event.source, [0])[0]
+            self.warnings[event.source] = [count + 1, event.message]
 
     def _reported(self, lsn: int, event: Reported, verdicts: Sequence[Verdict]) -> str:
         """Take in what counts of a batch; gives the batch's shape if that is all of it."""

@@ -43,6 +43,10 @@ def status(
         "epoch": fold.opened.epoch if fold.opened else 0,
         "lsn": fold.lsn,
         "best": best,
+        "warnings": [
+            {"source": source, "count": count, "message": message}
+            for source, (count, message) in fold.warnings.items()
+        ],
     }
 
 

@@ -16,6 +16,7 @@ Array = npt.NDArray[np.float64]
 
 _KNOTS = 40
 _DIGITS = 9
+_LEAST_RISE = 1e-300
 _NORMAL = NormalDist()
 
 

@@ -14,6 +14,7 @@ RaysweepError
 │   └── StoreCorrupt          checksums, ranges or chains do not fit
 ├── CheckpointError           a checkpoint is incomplete or does not match its hashes
 │   └── NoRoom                it cannot be written: the file system is full or takes no writes
+├── SweepFailed               trials failed and not one of the sweep succeeded           (exit 1)
 ├── ReportError               a trial reported something that cannot be recorded
 └── IllegalTransition         a trial was asked to make a move that its state does not allow
 
@@ -77,6 +78,18 @@ class CheckpointError(RaysweepError):
 
 class NoRoom(CheckpointError):
     """A checkpoint cannot be written: its file system is full, out of quota, or takes no writes."""
+
+
+class SweepFailed(RaysweepError):
+    """Trials of the sweep failed, and not one has completed, paused or been stopped by its rule.
+
+    Attributes:
+        path: the sweep directory; `raysweep.read(path)` has the tables.
+    """
+
+    def __init__(self, message: str, path: str = "") -> None:
+        super().__init__(message)
+        self.path = path
 
 
 class ReportError(RaysweepError):

@@ -272,11 +272,16 @@ class Interrupted(NamedTuple):
 
 @equal_by_class
 class Warned(NamedTuple):
-    """Something went wrong beside the trials; `source` is a short name of what it concerns."""
+    """Something went wrong beside the trials.
+
+    `source` is a short name of what it concerns: searcher, scheduler, storage, device. `in_a_row`
+    says how often the same call of a searcher or scheduler had failed on end by then.
+    """
 
     at: float
     source: str
     message: str
+    in_a_row: int = 0
 
 
 @equal_by_class
