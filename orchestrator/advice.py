@@ -84,13 +84,17 @@ class Advice:
         self._fine("scheduler", "grant")
         return step
 
-    def decide(self, report: Report, run_to: int, *, child: bool = False) -> Decision:
+    def decide(self, report: Report, run_to: int, *, mute: bool = False) -> Decision:
         """Tell of a report; what the trial, granted `run_to`, does next.
 
-        The searcher hears nothing of children: what they report is their parents' work as well.
+        Args:
+            report: one step of a trial.
+            run_to: the step up to which it may run.
+            mute: keep it from the searcher: what a child reports is its parent's work as well, and
+                a retried trial has ended for the searcher.
         """
         try:
-            if not child:
+            if not mute:
                 self.searcher.tell(report)
                 self._fine("searcher", "tell")
         except Exception as error:
@@ -145,10 +149,10 @@ class Advice:
             self._raised("scheduler", "next_fork", error)
             return None
 
-    def end(self, trial: TrialId, outcome: Outcome, *, child: bool = False) -> None:
-        """A trial has ended for good."""
+    def end(self, trial: TrialId, outcome: Outcome, *, mute: bool = False) -> None:
+        """A trial has ended for good; with `mute` the searcher does not learn of it."""
         try:
-            if not child:
+            if not mute:
                 self.searcher.end(trial, outcome)
                 self._fine("searcher", "end")
         except Exception as error:

@@ -109,6 +109,7 @@ def resume(
     take_over: bool = False,
     folder: str | Path | None = None,
     accept_code_change: bool = False,
+    retry: Sequence[str] | None = None,
     progress: bool = True,
 ) -> Results:
     """Go on with a sweep that was interrupted, killed, or has run out of budget.
@@ -122,6 +123,7 @@ def resume(
         take_over: fence off a driver that is still at work.
         folder: where the training code (`"module:name"`, a program) is, if not where it was.
         accept_code_change: go on with other training code though the spec forbids it.
+        retry: failed trials that get another attempt, by id; empty: all of them.
         progress: show live progress on the terminal.
 
     Raises:
@@ -135,10 +137,30 @@ def resume(
         take_over=take_over,
         folder=None if folder is None else Path(folder),
         accept_code_change=accept_code_change,
+        retry=retry,
     )
     for note in sweep.notes:
         warnings.warn(note, stacklevel=2)
     return _drive(sweep, progress)
+
+
+def retry(path: str | Path, trials: Sequence[str] = (), **options: Any) -> Results:
+    """Go on with a sweep, giving trials that have failed another attempt: the code was mended.
+
+    The searcher learnt that they failed and is not told otherwise; the scheduler grants them steps
+    as it does new trials. A trial goes on from its last checkpoint where the first grant reaches
+    beyond it, else from scratch. Budgets of trials do not count them again, those of steps do.
+
+    Args:
+        path: the sweep directory.
+        trials: ids of failed trials; none: all that have failed.
+        options: further arguments of `resume`.
+
+    Raises:
+        SpecError: a trial of that id does not exist or has not failed.
+        StoreBusy, StoreFormatError, ClusterError, SweepFailed: as `resume`.
+    """
+    return resume(path, retry=list(trials), **options)
 
 
 def _chosen(searcher: Any, scheduler: Any, method: Any) -> dict[str, Any]:

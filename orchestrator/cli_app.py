@@ -11,7 +11,7 @@ from raysweep.orchestrator.cli_output import Commands
 
 _EPILOG = (
     "Exit codes: 0 clean; 1 more trials failed than the spec allows, or another error; 2 bad "
-    "input; 3 stalled: no slot for too long; 75 interrupted and resumable; 130, 143, "
+    "input; 3 stalled: no slot for too long; 4 done, but the searcher or scheduler raised; 75 interrupted and resumable; 130, 143, "
     "129 interrupted (SIGINT, SIGTERM, SIGHUP) with nothing to resume."
 )
 app = typer.Typer(
@@ -22,7 +22,7 @@ app = typer.Typer(
     epilog=_EPILOG,
 )
 for _command in (
-    cli_run.run, cli_run.resume, cli_run.stop,
+    cli_run.run, cli_run.resume, cli_run.retry, cli_run.stop,
     cli_look.status, cli_look.ls, cli_look.best, cli_look.trials, cli_look.explain,
     cli_look.audit, cli_look.confirmed, cli_schedule.schedule, cli_look.verify,
     cli_spec.validate, cli_simulate.simulate, cli_simulate.replay, cli_spec.init,

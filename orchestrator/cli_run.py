@@ -9,10 +9,18 @@ import typer
 
 from raysweep.orchestrator.cli_output import print_json, stderr, stdout, sweep_path, with_best
 from raysweep.orchestrator.cli_words import Json, Set, Spec, SweepArgument, tell_notes
+from raysweep.trials.errors import SpecError
 
 if TYPE_CHECKING:
     from raysweep.orchestrator.sweep import Sweep
 
+Folder = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Where the training code is, if not where it was."),
+]
+AcceptCodeChange = Annotated[
+    bool, typer.Option("--accept-code-change", help="Go on though the training code has changed.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress, only the result.")]
 
 
@@ -47,14 +55,8 @@ def resume(
     take_over: Annotated[
         bool, typer.Option("--take-over", help="Fence off a driver that still holds the sweep.")
     ] = False,
-    folder: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Where the training code is, if not where it was."),
-    ] = None,
-    accept_code_change: Annotated[
-        bool,
-        typer.Option("--accept-code-change", help="Go on though the training code has changed."),
-    ] = False,
+    folder: Folder = None,
+    accept_code_change: AcceptCodeChange = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -62,20 +64,32 @@ def resume(
 
     A larger budget is given by --set, e.g. --set budget.trials=100.
     """
-    from raysweep.orchestrator.spec_changes import read_changes
-    from raysweep.orchestrator.sweep import Sweep
+    _go_on(path, set_, take_over, folder, accept_code_change, None, as_json, quiet)
 
-    found, changes = sweep_path(path), read_changes(set_ or [])
-    sweep = Sweep.reopen(
-        found,
-        changes=changes,
-        take_over=take_over,
-        folder=folder,
-        accept_code_change=accept_code_change,
-    )
-    for note in sweep.notes:
-        stderr().print(f"note: {note}", style="yellow", soft_wrap=True)
-    _drive(sweep, as_json, quiet)
+
+def retry(
+    path: SweepArgument,
+    trials: Annotated[
+        list[str] | None, typer.Argument(metavar="[TRIAL]...", help="Ids of failed trials.")
+    ] = None,
+    failed: Annotated[bool, typer.Option("--failed", help="Every trial that has failed.")] = False,
+    set_: Set = None,
+    folder: Folder = None,
+    accept_code_change: AcceptCodeChange = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Give trials that have failed another attempt, after a mended bug, and go on with the sweep.
+
+    Each goes on from its last checkpoint where that is possible, else from scratch.
+    """
+    if bool(trials) == failed:
+        raise SpecError(
+            f"got {'both' if trials else 'neither'} trials and --failed: name trials "
+            "(`raysweep retry PATH t000003`), or give --failed for all that have failed"
+        )
+    names = list(trials or ())
+    _go_on(path, set_, False, folder, accept_code_change, names, as_json, quiet)
 
 
 def stop(path: SweepArgument) -> None:
@@ -90,6 +104,34 @@ def stop(path: SweepArgument) -> None:
         return
     request_stop(found)
     stdout().print(f"asked {found} to stop; `raysweep status {found}` says when it has")
+
+
+def _go_on(
+    path: str,
+    set_: list[str] | None,
+    take_over: bool,
+    folder: Path | None,
+    accept_code_change: bool,
+    retry: list[str] | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Reopen the sweep and drive it on; `retry` as of `Sweep.reopen`."""
+    from raysweep.orchestrator.spec_changes import read_changes
+    from raysweep.orchestrator.sweep import Sweep
+
+    found, changes = sweep_path(path), read_changes(set_ or [])
+    sweep = Sweep.reopen(
+        found,
+        changes=changes,
+        take_over=take_over,
+        folder=folder,
+        accept_code_change=accept_code_change,
+        retry=retry,
+    )
+    for note in sweep.notes:
+        stderr().print(f"note: {note}", style="yellow", soft_wrap=True)
+    _drive(sweep, as_json, quiet)
 
 
 def _drive(sweep: Sweep, as_json: bool, quiet: bool) -> None:

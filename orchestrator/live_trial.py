@@ -21,12 +21,12 @@ class LiveTrial:
     slot when it was granted more than it has run, e.g. after a drain. `elapsed_s` is the attempt's
     training time so far. A child of `parent` has in `origin` the step and path of the parent's
     checkpoint until it has one of its own. A trial that is a replicate names its original in
-    `replicate_of`.
+    `replicate_of`. One that is `retried` had failed for good: the searcher knows of its end.
     """
 
     __slots__ = (
         "attempt", "best", "charged", "checkpoints", "config", "elapsed_s", "id", "origin", "owed",
-        "parent", "replicate_of", "run_to", "slot", "started", "status", "story", "told",
+        "parent", "replicate_of", "retried", "run_to", "slot", "started", "status", "story", "told",
     )  # fmt: skip
 
     def __init__(
@@ -49,6 +49,7 @@ class LiveTrial:
         self.parent = parent
         self.origin: tuple[int, str] | None = None
         self.replicate_of: TrialId | None = None
+        self.retried = False
 
     @property
     def step(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, get_args
 
 from raysweep.cluster.pool import Pool
 from raysweep.orchestrator.state import SweepState
@@ -13,8 +13,19 @@ from raysweep.orchestrator.turn import DURABLE
 from raysweep.trials import actions
 from raysweep.trials.clock import Clock
 from raysweep.trials.decisions import Verdict
-from raysweep.trials.events import Closed, Event, Interrupted, Opened, Suggested, Ticked
+from raysweep.trials.events import (
+    Closed,
+    Event,
+    Interrupted,
+    Opened,
+    Retried,
+    Suggested,
+    Ticked,
+    Warned,
+)
 from raysweep.trials.trial import TrialId
+
+_POOL = (*get_args(actions.TrialAction), actions.Reshape)
 
 
 class Journal(Protocol):
@@ -91,9 +102,14 @@ class Loop:
         self._drop, self._observe = drop, observe
         self._asked_to_stop, self._patience_s = asked_to_stop, patience_s
 
-    def run(self, opened: Opened) -> Closed:
-        """Drive the sweep from `opened` until it closes."""
-        closed = self._take([opened])
+    def run(self, opened: Opened, retried: Iterable[Retried] = ()) -> Closed:
+        """Drive the sweep from `opened` until it closes.
+
+        Args:
+            opened: the first event of this driver.
+            retried: the failed trials to which this driver gives another attempt.
+        """
+        closed = self._take([opened], retried)
         while closed is None:
             age_s = self._clock.now() - self._origin_s
             answers = self._answers(age_s)
@@ -109,7 +125,7 @@ class Loop:
         if at >= self._state.deadline():
             yield Ticked(at)
 
-    def _take(self, happened: Iterable[Event]) -> Closed | None:
+    def _take(self, happened: Iterable[Event], retried: Iterable[Retried] = ()) -> Closed | None:
         """Handle events and what follows from them at once; journal; act."""
         queue, todo, closed, durable = deque(happened), [], None, False
         proposed: deque[Event] = deque()  # before all else: a replay must ask when this one did
@@ -119,7 +135,9 @@ class Loop:
             self._journal.append(event, turn.verdicts)
             self._observe(event, turn.verdicts)
             durable |= any(verdict.verb in DURABLE for verdict in turn.verdicts)
-            proposed.extend(warned := self._state.advice.news(event.at))
+            proposed.extend(self._state.advice.news(event.at))
+            if isinstance(event, Opened):
+                proposed.extend(retried)
             for action in turn.actions:
                 if isinstance(action, actions.Suggest):
                     answer = self._propose(action.trial, event.at)
@@ -127,10 +145,14 @@ class Loop:
                         proposed.append(answer)
                 elif isinstance(action, actions.Fork):
                     proposed.append(Suggested(event.at, *action))
+                elif isinstance(action, actions.Retry):
+                    proposed.append(Retried(event.at, *action))
+                elif isinstance(action, actions.Warn):
+                    proposed.append(Warned(event.at, *action))
                 elif not isinstance(action, actions.Close):
                     durable |= isinstance(action, actions.DropCheckpoint)
                     todo.append(action)
-                elif closed is None and not warned:  # else once the state knows of the warning
+                elif closed is None and not proposed:  # else once the state knows of those
                     durable = True
                     closed = Closed(event.at, action.reason, action.exit_code)
                     queue.append(closed)
@@ -144,7 +166,7 @@ class Loop:
         for action in todo:
             if isinstance(action, actions.DropCheckpoint):
                 self._drop(action.path)
-            elif not isinstance(action, actions.Suggest | actions.Fork | actions.Close):
+            elif isinstance(action, _POOL):
                 self._pool.do(action)
 
 

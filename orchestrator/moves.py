@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from raysweep.orchestrator.advice import Advice
+from raysweep.orchestrator.bad_devices import BadDevices
 from raysweep.orchestrator.budget import Spend
 from raysweep.orchestrator.confirm import RULE, Confirmation
 from raysweep.orchestrator.live_trial import LiveTrial
@@ -16,16 +17,16 @@ from raysweep.orchestrator.placing import Placing
 from raysweep.orchestrator.retention import Retention
 from raysweep.orchestrator.retries import forgive
 from raysweep.orchestrator.rules import Rules
-from raysweep.orchestrator.slots import Slots
+from raysweep.orchestrator.slots import Device, Slots
 from raysweep.orchestrator.turn import Turn, verdict
 from raysweep.orchestrator.waiting import Waiting
 from raysweep.trials import actions, decisions
 from raysweep.trials.decisions import Reason
-from raysweep.trials.events import ErrorClass, Suggested
+from raysweep.trials.events import ErrorClass, Retried, Suggested
 from raysweep.trials.streams import Stream
 from raysweep.trials.trial import Status, TrialId
 
-_PARTS = ("spend", "slots", "waiting", "placing", "advice", "retention", "confirmation")
+_PARTS = ("spend", "slots", "waiting", "placing", "advice", "retention", "confirmation", "devices")
 """Attributes that can write themselves down."""
 
 
@@ -51,6 +52,7 @@ class Moves:
         self.placing = Placing(self.slots, rules.shares)
         self.retention = Retention(rules.keep)
         self.confirmation = Confirmation(rules.confirm)
+        self.devices = BadDevices()
         self.live: dict[TrialId, LiveTrial] = {}
         self.unborn: dict[TrialId, actions.Fork] = {}
         self.ended = dict.fromkeys((Status.COMPLETED, Status.STOPPED, Status.FAILED), 0)
@@ -67,6 +69,7 @@ class Moves:
         self.slots.reset(at)
         self.waiting.reopen()
         self.placing.reset()
+        self.devices.opened()
         self.drop(self.retention.reopen())
         for trial in self.live.values():
             trial.slot = None
@@ -76,7 +79,7 @@ class Moves:
                 self.park(trial, Reason(ErrorClass.DRIVER))
             elif trial.status is Status.PAUSED and trial.owed:
                 self.recall(trial, Reason("resume"))
-            elif trial.status is Status.PENDING and (trial.run_to or trial.parent):
+            elif trial.status is Status.PENDING and (trial.run_to or trial.parent or trial.retried):
                 self.waiting.again(trial.id, Reason("resume"))
             elif trial.status is Status.PENDING:
                 self.waiting.fresh.append(trial.id)
@@ -122,6 +125,47 @@ class Moves:
         trial.replicate_of, trial.run_to = event.replicate_of, event.why["to_step"]
         self.waiting.again(trial.id, Reason(RULE))
 
+    def retried(self, event: Retried) -> None:
+        """A trial that had failed is live again: it wants a slot, ahead of all that is new."""
+        if event.trial in self.live:
+            return
+        trial = self.live[event.trial] = LiveTrial(event.trial, event.config)
+        trial.attempt, trial.retried = event.attempts, True
+        if event.checkpoint is not None:
+            trial.checkpoints.append((event.step, event.checkpoint))
+            trial.told = event.step
+        self.ended[Status.FAILED] -= 1
+        self.waiting.again(trial.id, Reason("failed before"))
+
+    def suspect(self, trial: LiveTrial, device: Device, kind: str) -> bool:
+        """`trial` has failed for good on `device`; whether the device is set aside for it.
+
+        Then this trial and those before it in the streak are tried again elsewhere.
+        """
+        alone = trial.parent is None and trial.replicate_of is None
+        retry = actions.Retry(trial.id, trial.config, trial.attempt) if alone else None
+        again = self.devices.failed(device, kind, retry)
+        if not again:
+            return False
+        until = self.devices.set_aside(device, self.spend.at)
+        self.slots.set_aside(device)
+        where = f"device {device[1]} of node {device[0]}" if device[1] else f"node {device[0]}"
+        self.do(
+            actions.Warn(
+                "device",
+                f"{len(again)} trials in a row failed alike at once on {where}, and nowhere else: it "
+                f"is set aside for {until - self.spend.at:.0f} s, and they are tried again elsewhere",
+            )
+        )
+        for each in again:
+            self.do(each)
+        return True
+
+    def give_chances(self) -> None:
+        """Devices that were set aside for long enough are used again."""
+        for device in self.devices.back(self.spend.at):
+            self.slots.bring_back(device)
+
     def do(self, action: actions.Action) -> None:
         """Want something done."""
         self.turn.actions.append(action)
@@ -142,6 +186,10 @@ class Moves:
         """
         if not trial.run_to:
             trial.run_to = self.advice.grant(trial.id, trial.config)
+            if (
+                trial.retried and trial.run_to <= trial.step
+            ):  # its rule wants to see it from the start
+                trial.checkpoints, trial.told = [], 0
         size = self.placing.size(trial.run_to, claimants if trial.attempt else None)
         if slot := self.placing.find(size):
             self._start(trial, why, slot)
@@ -274,7 +322,9 @@ class Moves:
         if trial.replicate_of is None:
             self.waiting.deferred = False
             self.confirmation.ended(trial)
-            self.advice.end(trial.id, trial.outcome(), child=trial.parent is not None)
+            self.advice.end(
+                trial.id, trial.outcome(), mute=trial.parent is not None or trial.retried
+            )
 
     def state(self) -> dict[str, Any]:
         """Everything but the turn, as plain JSON data."""

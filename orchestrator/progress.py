@@ -113,6 +113,7 @@ class Progress:
             events.Paused: self._paused,
             events.Ended: self._ended,
             events.Failed: self._failed,
+            events.Retried: self._retried,
             events.Warned: self._warned,
             events.Closed: self._closed,
         }
@@ -249,6 +250,12 @@ class Progress:
         self._note(Failure(event.trial, event.attempt, event.error, event.message))
         if not any(v.trial == event.trial and v.verb in _SETTLED for v in verdicts):
             self._move(event.trial, trial, Status.FAILED)
+
+    def _retried(self, event: events.Retried, verdicts: Sequence[Verdict]) -> None:
+        if event.trial not in self.live:
+            self.trials[Status.FAILED] -= 1
+            self.trials[Status.PENDING] += 1
+            self.live[event.trial] = Tracked(event.config, Status.PENDING, event.attempts)
 
     def _warned(self, event: events.Warned, verdicts: Sequence[Verdict]) -> None:
         self.warnings[event.source] = event.message

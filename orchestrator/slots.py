@@ -38,6 +38,8 @@ class Slots:
         self._holder: dict[str, TrialId | None] = {}
         self._place: dict[str, Place] = {}
         self._free: list[str] = []
+        self._aside: dict[str, None] = {}  # free slots of devices that are set aside
+        self._devices_aside: set[Device] = set()
         self.busy = self.busy_units = 0
         self.reshaping: Counter[Device] = Counter()
         """Units of each device whose slots are being joined or parted."""
@@ -79,7 +81,7 @@ class Slots:
     def up(self, slot: str, place: Place = Place()) -> None:  # noqa: B008 - immutable
         """A new slot, free."""
         self._holder[slot], self._place[slot] = None, place
-        self._free.append(slot)
+        self._offer(slot)
         if self.reshaping:
             self.reshaping[place.on] -= place.size
             self.reshaping = +self.reshaping
@@ -88,6 +90,7 @@ class Slots:
     def down(self, slot: str, at: float) -> TrialId | None:
         """The slot is gone; returns who still held it."""
         self.finishing = {trial: at for trial, at in self.finishing.items() if at != slot}
+        self._aside.pop(slot, None)
         if slot in self._free:
             self._free.remove(slot)
         holder = self._holder.pop(slot, None)
@@ -118,6 +121,30 @@ class Slots:
         self._holder[slot] = None
         self._leave(self._place[slot])
         if usable:
+            self._offer(slot)
+
+    def device(self, slot: str) -> Device:
+        """Node and device of a slot."""
+        return self._place[slot].on
+
+    def set_aside(self, device: Device) -> None:
+        """Start no trial on this device for now; those that run there go on."""
+        self._devices_aside.add(device)
+        for slot in [slot for slot in self._free if self._place[slot].on == device]:
+            self._free.remove(slot)
+            self._aside[slot] = None
+
+    def bring_back(self, device: Device) -> None:
+        """Use a device again that was set aside."""
+        self._devices_aside.discard(device)
+        for slot in [slot for slot in self._aside if self._place[slot].on == device]:
+            del self._aside[slot]
+            self._free.append(slot)
+
+    def _offer(self, slot: str) -> None:
+        if self._place[slot].on in self._devices_aside:
+            self._aside[slot] = None
+        else:
             self._free.append(slot)
 
     def _leave(self, place: Place) -> None:
@@ -131,6 +158,8 @@ class Slots:
             "place": self._place,
             "reshaping": [[*on, units] for on, units in self.reshaping.items()],
             "free": self._free,
+            "aside": list(self._aside),
+            "devices_aside": sorted(map(list, self._devices_aside)),
             "busy": self.busy,
             "finishing": self.finishing,
             "none_since": self.none_since,
@@ -143,6 +172,8 @@ class Slots:
         self._place = {slot: Place(*places.get(slot, ())) for slot in self._holder}
         reshaping = state.get("reshaping", [])
         self.reshaping = Counter({(node, device): units for node, device, units in reshaping})
+        self._aside = dict.fromkeys(state.get("aside", ()))
+        self._devices_aside = {(node, on) for node, on in state.get("devices_aside", ())}
         self.busy, self.finishing = state["busy"], dict(state["finishing"])
         self.busy_units = sum(place.size for _, place in self.held())
         self.none_since = state["none_since"]

@@ -29,6 +29,8 @@ from raysweep.trials.trial import Status, TrialId
 
 _PROCESS_DEATH = frozenset({ErrorClass.CRASH, ErrorClass.STUCK, ErrorClass.INFRA})
 
+_DEVICE = frozenset({ErrorClass.ERROR, ErrorClass.OOM, ErrorClass.CRASH, ErrorClass.STUCK})
+"""What a device that has gone bad makes of the trials on it."""
 _PAUSED = frozenset({Status.PAUSED, Status.PAUSING})
 
 
@@ -70,6 +72,7 @@ class SweepState:
             events.Finished: self._finished,
             events.Ended: self._ended,
             events.Failed: self._failed,
+            events.Retried: moves.retried,
             events.Warned: self._warned,
             events.Interrupted: lambda e: self._drain(f"interrupted: {e.cause}", 75),
         }
@@ -90,6 +93,7 @@ class SweepState:
                 self._drain(over, 0)
             self.waiting.wake(event.at)
             self._placing.tire(event.at)
+            self._moves.give_chances()
             if self.draining is None:
                 self._moves.fork()
                 if self.slots.free and not self._moves.unborn:
@@ -108,7 +112,7 @@ class SweepState:
         if self.draining:
             return self.draining.deadline
         spent = self.spend.deadline(self.slots.busy_units)
-        deadline = min(spent, self.waiting.due, self._placing.due)
+        deadline = min(spent, self.waiting.due, self._placing.due, self._moves.devices.due)
         if self.slots.none_since is not None:
             deadline = min(deadline, self.slots.none_since + self.rules.stalled_s)
         return deadline
@@ -198,6 +202,7 @@ class SweepState:
         self.waiting.deferred &= not judged
         self.spend.steps += len(event.steps)
         forgive(trial)
+        self._moves.devices.works(self.slots.device(trial.slot or ""))
         device = self.slots.kind(trial.slot)
         for report in event.reports(self.rules.goal, trial.elapsed_s, device):
             trial.elapsed_s = report.elapsed_s
@@ -206,9 +211,9 @@ class SweepState:
             trial.told = report.step
             if report.score < trial.best:
                 trial.best = report.score
-            child = trial.parent is not None
+            mute = trial.parent is not None or trial.retried
             decision = (
-                self.advice.decide(report, trial.run_to, child=child)
+                self.advice.decide(report, trial.run_to, mute=mute)
                 if judged
                 else to_the_end(report, trial.run_to)
             )
@@ -252,6 +257,7 @@ class SweepState:
         trial = self._current(event)
         if trial is None:
             return None
+        device = self.slots.device(trial.slot or "")
         self._moves.release(trial, usable=event.error not in _PROCESS_DEATH)
         if event.error == ErrorClass.CHECKPOINT and not trial.started:
             self._moves.unreadable(trial)
@@ -262,6 +268,8 @@ class SweepState:
         if delay_s is None or (trial.parent and not trial.checkpoint):  # a child has no scratch
             self._moves.end(trial, Status.FAILED)
             kind = kind_of(event.error, event.message, event.traceback)
+            if event.error in _DEVICE and self._moves.suspect(trial, device, kind):
+                return None
             furthest = max((other.told for other in self.live.values()), default=0)
             if hopeless := self._suspicion.trial_failed(kind, trial.told, event.message, furthest):
                 self._drain(hopeless, 1)

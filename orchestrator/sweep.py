@@ -27,6 +27,7 @@ from raysweep.orchestrator.rebuild import (
     rules_of,
 )
 from raysweep.orchestrator.requests import StopRequests, request_stop
+from raysweep.orchestrator.retry import failed_trials
 from raysweep.orchestrator.spec import SweepSpec
 from raysweep.orchestrator.spec_program import program_code
 from raysweep.orchestrator.state import SweepState
@@ -38,7 +39,7 @@ from raysweep.trials.actions import DropCheckpoint
 from raysweep.trials.clock import Clock, SystemClock
 from raysweep.trials.decisions import Verdict
 from raysweep.trials.errors import SpecError, StoreFormatError, TrainableError
-from raysweep.trials.events import Closed, Event, Opened
+from raysweep.trials.events import Closed, Event, Opened, Retried
 
 if TYPE_CHECKING:
     from raysweep.results.store import Store
@@ -71,6 +72,7 @@ class Sweep:
         self._code, self._clock = code, clock or SystemClock()
         self._original, self._changes, self._take_over = spec, dict[str, Any](), False
         self._new, self._earlier = True, tuple[Earlier, ...]()
+        self._retried: Sequence[Retried] = ()
         self._dropped: list[str] = []
 
     @classmethod
@@ -116,6 +118,7 @@ class Sweep:
         take_over: bool = False,
         folder: Path | None = None,
         accept_code_change: bool = False,
+        retry: Sequence[str] | None = None,
         clock: Clock | None = None,
     ) -> Sweep:
         """The sweep at `path`, to go on with from wherever it stands.
@@ -129,6 +132,7 @@ class Sweep:
             folder: where the training code is; None: where it lies beside the sweep, or else
                 where it was last.
             accept_code_change: go on with other training code though the spec forbids it.
+            retry: failed trials that get another attempt, by id; empty: all; None: none.
             clock: for tests.
 
         Raises:
@@ -163,6 +167,8 @@ class Sweep:
         }
         sweep._original, sweep._take_over = original, take_over
         sweep._new = False
+        if retry is not None:
+            sweep._retried = failed_trials(results, retry)
         return sweep
 
     def run(
@@ -275,7 +281,7 @@ class Sweep:
                     errands.drop(self._dropped.pop())
                 host_name = socket.gethostname()
                 opened = Opened(at, store.epoch, wall, host_name, self._changes, self._identity)
-                closed = loop.run(opened)
+                closed = loop.run(opened, [each._replace(at=at) for each in self._retried])
             finally:
                 errands.finish()
         tidy_checkpoints(self.path)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     __version__: str
     from raysweep.orchestrator.api import resume as resume
+    from raysweep.orchestrator.api import retry as retry
     from raysweep.orchestrator.api import run as run
     from raysweep.orchestrator.audit import audit as audit
     from raysweep.orchestrator.learnt import learnt as learnt
@@ -37,11 +38,12 @@ if TYPE_CHECKING:
 __all__ = [
     "RaysweepError", "Results", "Setting", "Space", "SweepSpec", "Trainable", "Tuner", "__version__", "audit", "build_scheduler",
     "build_searcher", "choice", "learnt", "lograndint", "loguniform", "quniform", "randint", "read", "resume",
-    "run", "trials_needed", "uniform",
+    "retry", "run", "trials_needed", "uniform",
 ]  # fmt: skip
 
 _HOME = {
     "resume": "raysweep.orchestrator.api",
+    "retry": "raysweep.orchestrator.api",
     "run": "raysweep.orchestrator.api",
     "audit": "raysweep.orchestrator.audit",
     "learnt": "raysweep.orchestrator.learnt",

@@ -23,6 +23,7 @@ from raysweep.trials.events import (
     Finished,
     Opened,
     Paused,
+    Retried,
     Started,
     Suggested,
     SuggestFailed,
@@ -147,6 +148,16 @@ class Life:
         if not _SETTLING & _verbs(event.trial, verdicts):
             self._finish(trial, _FAILED, event.at)
 
+    def _retried(self, event: Retried, verdicts: Sequence[Verdict]) -> None:
+        """A failed trial is pending again; what it reported beyond its checkpoint goes at its start."""
+        trial = self.trials.index.get(event.trial, -1)
+        if trial < 0 or self.trials.status[trial] != _FAILED:
+            self.stale_events += 1
+            return
+        self.trials.errors.pop(trial, None)
+        self.trials.ended_at[trial] = math.nan
+        self._move(trial, _PENDING)
+
     def _opened(self, event: Opened, verdicts: Sequence[Verdict]) -> None:
         """A new driver: what ran under the last one is lost."""
         self.code = event.code.get("hash") or None
@@ -198,7 +209,8 @@ class Life:
         self.trials.ended_at[trial] = at
         if status != _FAILED:
             self.trials.errors.pop(trial, None)
-        self.best.forget(trial)
+        if status != _FAILED:  # that may be retried
+            self.best.forget(trial)
         self._move(trial, status)
 
     def _move(self, trial: int, status: int) -> None:
@@ -222,5 +234,6 @@ _HANDLERS: Final[dict[type, Callable[[Life, Any, Sequence[Verdict]], None]]] = {
     Finished: Life._checkpointed,
     Ended: Life._ended,
     Failed: Life._failed,
+    Retried: Life._retried,
     Opened: Life._opened,
 }

@@ -106,6 +106,25 @@ class Reshape(NamedTuple):
 
 
 @equal_by_class
+class Retry(NamedTuple):
+    """Give a trial that has failed another attempt (the loop records it as `Retried`)."""
+
+    trial: TrialId
+    config: dict[str, Any]
+    attempts: int
+    step: int = 0
+    checkpoint: str | None = None
+
+
+@equal_by_class
+class Warn(NamedTuple):
+    """Have a warning recorded (the loop records it as `Warned`)."""
+
+    source: str
+    message: str
+
+
+@equal_by_class
 class DropCheckpoint(NamedTuple):
     """Delete a checkpoint that nothing refers to any more (relative to the sweep directory)."""
 
@@ -122,4 +141,4 @@ class Close(NamedTuple):
 
 TrialAction = Start | RunTo | Pause | Stop | Finish
 PoolAction = TrialAction | Reshape
-Action = Suggest | Fork | PoolAction | DropCheckpoint | Close
+Action = Suggest | Fork | Retry | Warn | PoolAction | DropCheckpoint | Close

@@ -256,6 +256,21 @@ class Failed(NamedTuple):
 
 
 @equal_by_class
+class Retried(NamedTuple):
+    """A trial that had failed for good gets another attempt, free of charge.
+
+    `attempts` counts those that it has had. It goes on from `checkpoint` at `step`, or from scratch.
+    """
+
+    at: float
+    trial: TrialId
+    config: dict[str, Any]
+    attempts: int
+    step: int = 0
+    checkpoint: str | None = None
+
+
+@equal_by_class
 class Ticked(NamedTuple):
     """Time has passed a deadline that the state machine waits for."""
 
@@ -310,6 +325,7 @@ Event = (
     | Finished
     | Ended
     | Failed
+    | Retried
     | Ticked
     | Interrupted
     | Warned
@@ -320,7 +336,7 @@ EVENTS: dict[str, type[Any]] = {
     cls.__name__: cls
     for cls in (
         Opened, SlotUp, SlotDown, Suggested, SuggestFailed, Exhausted, Deferred, Started,
-        Reported, Checkpointed, Unsaved, Undeleted, Paused, Finished, Ended, Failed, Ticked,
+        Reported, Checkpointed, Unsaved, Undeleted, Paused, Finished, Ended, Failed, Retried, Ticked,
         Interrupted, Warned, Closed,
     )
 }  # fmt: skip

@@ -67,6 +67,7 @@ TRANSITIONS: frozenset[tuple[Status, Status]] = frozenset(
         (Status.PAUSING, Status.STOPPED),
         (Status.PAUSING, Status.FAILED),  # saving raised
         (Status.PAUSED, Status.PENDING),  # promoted, or its sweep was resumed
+        (Status.FAILED, Status.PENDING),  # retried: the code was mended, or its device was bad
     }
 )
 
