@@ -49,6 +49,10 @@ def next_commands(
         commands.append((f"raysweep explain {path} {best.trial_id}", "the story of the best trial"))
     else:
         commands.append((f"raysweep status {path}", "where the sweep stands"))
+    if status["trials"].get("FAILED"):
+        again = "try the failed trials again, once the cause is mended"
+        commands.insert(1, (f"raysweep retry {path} --failed", again))
+        commands = commands[:2]
     if closed.exit_code in _RESUMABLE:
         commands.insert(0, (f"raysweep resume {path}", "go on where it stopped"))
     elif change := _larger(status["budget"]):

@@ -23,10 +23,11 @@ from raysweep.trials.decisions import Continue, Decision, Finish, Pause, RunTo, 
 from raysweep.trials.events import Event
 from raysweep.trials.goal import WORST, Goal
 from raysweep.trials.trial import Config, Outcome, Report, Status, trial_id
-from tests.orchestrator.harness import GOAL, Memory, OneNumber, curve, make_state, run
+from tests.orchestrator.harness import GOAL, Memory, OneNumber, curve, make_state, retries, run
 
 TWICE = Goal((("loss", "min"), ("again", "min")))
 """For rules that look at several metrics: every report has its score as both."""
+_LIMITS = Budget(trials=12, steps=600)
 _ENDS = {Stop: Status.STOPPED, Finish: Status.COMPLETED}
 
 
@@ -230,6 +231,26 @@ class SchedulerContract:
                 decision = copy.on_report(scored(trial, each, score))
             decided.append(isinstance(decision, RunTo))
         assert decided[0] >= decided[1], "the worse score went on, the better one did not"
+
+    def test_failed_trials_that_are_retried_run_their_course(self) -> None:
+        """After a mended bug: the rule grants them steps anew, and the sweep comes to rest."""
+        options = {"name": self.name, **self.filled}
+        state = make_state(options, goal=TWICE, budget=_LIMITS, max_failed_share=1.0)
+        memory = Memory()
+        run(state, Machine(workers=3, error_rate=0.25), memory, seed=5, train=twice)
+        again = retries(state, memory)
+        failed = state.ended[Status.FAILED]
+        assert again, "none failed: the test shows nothing"
+        mended = Machine(workers=3)
+        closed = run(state, mended, memory, seed=5, epoch=2, train=twice, retried=again)
+        assert closed.exit_code == 0, closed
+        assert state.ended[Status.FAILED] == failed - len(again)
+        assert all(trial.status is Status.PAUSED for trial in state.live.values())
+        assert not state.advice.errors, state.advice.last_error
+        replay = make_state(options, goal=TWICE, budget=_LIMITS, max_failed_share=1.0)
+        for record in memory.records:
+            replay.handle(record.event)
+        assert replay.state() == state.state()
 
     def test_the_end_of_an_unknown_trial_is_nothing_to_it(self) -> None:
         scheduler, fresh = self.make(), self.make()

@@ -19,7 +19,7 @@ from raysweep.schedulers.setting import Setting
 from raysweep.trials import actions, events
 from raysweep.trials.clock import ManualClock
 from raysweep.trials.decisions import Verdict
-from raysweep.trials.events import Closed, Event, Opened, Reported
+from raysweep.trials.events import Closed, Event, Failed, Opened, Reported, Retried, Suggested
 from raysweep.trials.goal import Goal
 from raysweep.trials.space import Space
 from raysweep.trials.streams import Stream
@@ -119,6 +119,7 @@ def run(
     epoch: int = 1,
     observe: Callable[[Event, Sequence[Verdict]], None] = lambda e, v: None,
     train: Callable[[Config, int, int], dict[str, Any]] = curve,
+    retried: Sequence[Retried] = (),
 ) -> Closed:
     """Drive `state` to its end on a new simulated cluster."""
     clock = ManualClock(state.spend.at)
@@ -133,7 +134,16 @@ def run(
         observe=observe,
         patience_s=FOREVER_S,
     )
-    return loop.run(Opened(state.spend.at, epoch, 0.0, "here"))
+    return loop.run(Opened(state.spend.at, epoch, 0.0, "here"), retried)
+
+
+def retries(state: SweepState, memory: Memory) -> list[Retried]:
+    """What it takes to try every failed trial of a record again, from scratch."""
+    made = [record.event for record in memory.records if isinstance(record.event, Suggested)]
+    own = {each.trial: each.config for each in made if not (each.parent or each.replicate_of)}
+    last = {r.event.trial: r.event.attempt for r in memory.records if isinstance(r.event, Failed)}
+    over = last.keys() - state.live.keys()
+    return [Retried(0.0, trial, own[trial], last[trial]) for trial in sorted(over & own.keys())]
 
 
 def check_record(memory: Memory) -> None:

@@ -52,7 +52,9 @@ class Bench:
     def live(self, slot: str) -> LiveTrial | None:
         return next((t for t in self.state.live.values() if t.slot == slot), None)
 
-    def step(self, at: float, bad: set[str], message: str = "CUDA error: uncorrectable ECC") -> None:
+    def step(
+        self, at: float, bad: set[str], message: str = "CUDA error: uncorrectable ECC"
+    ) -> None:
         """Let the trial of each slot fail at once, or report its two steps and end."""
         for slot in self.places:
             trial = self.live(slot)
