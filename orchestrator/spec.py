@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError, model
 
 from raysweep.orchestrator.code_identity import CodeChange
 from raysweep.orchestrator.spec_goal import read_goal
+from raysweep.orchestrator.spec_guard import outsized
 from raysweep.orchestrator.spec_method import expand_method, pair_amiss
 from raysweep.orchestrator.spec_parts import (
     BudgetSpec,
@@ -37,6 +38,8 @@ from raysweep.trials.space import Space
 
 _NAME = re.compile(r"[a-z0-9_-]{1,64}")
 _TRAINABLE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*|<(?:python|program):.+>")
+
+_LONGEST_PATH = 3_000
 
 
 def is_object(name: str) -> bool:
@@ -73,7 +76,22 @@ def _constraints(value: Any) -> Any:
 
 def _storage(value: Any) -> Any:
     if isinstance(value, Path):
-        return str(value)
+        value = str(value)
+    if isinstance(value, str) and any(len(part.encode()) > 255 for part in value.split("/")):
+        raise problem(
+            f"got {value[:40]!r}..., and the name of a folder is too long: 255 bytes are allowed"
+        )
+    if isinstance(value, str) and len(value.encode()) > _LONGEST_PATH:
+        raise problem(
+            f"got {value[:40]!r}..., which is too long; {_LONGEST_PATH:,} bytes are allowed"
+        )
+    if isinstance(value, str) and value.startswith("~"):
+        try:
+            Path(value).expanduser()
+        except RuntimeError:
+            raise problem(
+                f"got {value!r}, and there is no home of that name; write the path out"
+            ) from None
     if isinstance(value, str) and ("://" in value or not value.strip()):
         raise problem(f"got {value!r}; give a folder on a file system that the driver can reach")
     return value
@@ -173,8 +191,7 @@ class SweepSpec(Part):
     def _read(cls, written: Mapping[str, Any], folder: Path, where: str) -> SweepSpec:
         if not isinstance(written, Mapping) or not all(isinstance(key, str) for key in written):
             raise SpecError(f"{where}: a spec maps names to values, got {written!r:.80}")
-        problems = list(secrets_in(written))
-        if problems:
+        if problems := list(outsized(written)) or list(secrets_in(written)):
             raise spec_error(problems, where)
         raw, notes = dict(written), tuple[Note, ...]()
         if is_wandb(written):

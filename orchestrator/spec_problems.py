@@ -15,6 +15,8 @@ _SECRETS = re.compile(
     r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b|\bgh[pousr]_\w{20,}|\bgithub_pat_\w{20,}|\bhf_\w{30,}"
     r"|-----BEGIN"
 )
+_LONGEST = 1_000
+_MOST_PROBLEMS = 15
 _ADVICE = {
     "trainable": 'say what to train as "module:name", e.g. train:train',
     "space": "say what to vary, e.g. {lr: {loguniform: [1e-4, 1e-1]}}",
@@ -24,9 +26,16 @@ _ADVICE = {
 def spec_error(problems: list[str], where: str) -> SpecError:
     """One error for all `problems` of the spec at `where`."""
     if len(problems) == 1:
-        return SpecError(f"{where}: {problems[0]}")
-    listed = "\n".join(f"  - {text}" for text in problems)
+        return SpecError(f"{where}: {_cut(problems[0])}")
+    listed = "\n".join(f"  - {_cut(text)}" for text in problems[:_MOST_PROBLEMS])
+    if len(problems) > _MOST_PROBLEMS:
+        listed += f"\n  - and {len(problems) - _MOST_PROBLEMS:,} more"
     return SpecError(f"{where}: {len(problems)} problems\n{listed}")
+
+
+def _cut(text: str) -> str:
+    """`text` without most of what a value of thousands of characters puts into it."""
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
 def problems_of(error: ValidationError, model: type[BaseModel]) -> list[str]:

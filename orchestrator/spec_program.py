@@ -28,6 +28,11 @@ def _words(value: Any) -> Any:
 
 def _paths(value: Any) -> Any:
     if isinstance(value, dict):
+        for name, path in value.items():
+            if not isinstance(path, (list, tuple)) or not all(isinstance(p, str) for p in path):
+                raise problem(
+                    f"{name!s:.80}: got {path!r:.80}; write a list of keys, e.g. [optimizer, lr]"
+                )
         return {name: tuple(path) for name, path in value.items()}
     return value
 
@@ -59,6 +64,10 @@ def read_program(value: Any) -> Any:
                 raise problem(f"{key!r} is no key of it; {nearest(key, ProgramSpec.model_fields)}")
         if not value.get("file") and not value.get("command"):
             raise problem("names neither file nor command; write program: train.py")
+        for key in ("file", "folder"):
+            path = value.get(key)
+            if isinstance(path, str) and any(len(part.encode()) > 255 for part in path.split("/")):
+                raise problem(f"{key} is {path[:40]!r}..., a name that no file has: it is too long")
         words = value.get("command")
         wrong = unknown_macros([str(w) for w in words]) if isinstance(words, (list, tuple)) else []
         if wrong:
