@@ -28,8 +28,9 @@ from raysweep.orchestrator.spec_parts import (
     problem,
     told,
 )
-from raysweep.orchestrator.spec_problems import problems_of, secrets_in, spec_error
+from raysweep.orchestrator.spec_problems import problems_of, spec_error
 from raysweep.orchestrator.spec_program import ProgramSpec, doubled, name_program, read_program
+from raysweep.orchestrator.spec_secrets import secrets_in
 from raysweep.orchestrator.wandb_file import Note, is_wandb, translate
 from raysweep.orchestrator.yaml_file import read_yaml
 from raysweep.trials.errors import SpecError
@@ -212,6 +213,7 @@ class SweepSpec(Part):
             spec = cls.model_validate({**raw, **(goal or read_goal({"metrics": {"x": "min"}})[0])})
         except ValidationError as error:
             raise spec_error([*problems, *problems_of(error, cls)], where) from None
+        problems = problems or list(secrets_in(spec.to_dict()))  # of objects from Python too
         if problems:
             raise spec_error(problems, where)
         spec._folder, spec._notes = folder, notes

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 
 from pydantic import AliasChoices, BaseModel, ValidationError
@@ -11,10 +9,6 @@ from pydantic import AliasChoices, BaseModel, ValidationError
 from raysweep.trials.errors import SpecError
 from raysweep.trials.names import nearest
 
-_SECRETS = re.compile(
-    r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b|\bgh[pousr]_\w{20,}|\bgithub_pat_\w{20,}|\bhf_\w{30,}"
-    r"|-----BEGIN"
-)
 _LONGEST = 1_000
 _MOST_PROBLEMS = 15
 _ADVICE = {
@@ -81,21 +75,3 @@ def _keys(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
         alias = field.validation_alias
         names.append(str(alias.choices[0]) if isinstance(alias, AliasChoices) else name)
     return names
-
-
-def secrets_in(value: Any, path: str = "") -> Iterator[str]:
-    """A problem for each place of a spec that holds what looks like a key or a token."""
-    if isinstance(value, str) and _SECRETS.search(value):
-        yield (
-            f"{path or 'the spec'}: holds what looks like a secret, and a spec is stored and "
-            f"shown; give the training code its secrets by its environment or a file"
-        )
-    elif isinstance(value, Mapping):
-        for name, item in value.items():
-            if isinstance(name, str) and _SECRETS.search(name):
-                yield from secrets_in(name, f"{path} (a key)".strip())
-            else:
-                yield from secrets_in(item, f"{path}.{name}" if path else str(name))
-    elif isinstance(value, (list, tuple)):
-        for index, item in enumerate(value):
-            yield from secrets_in(item, f"{path}[{index}]")

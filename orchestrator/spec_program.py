@@ -11,6 +11,7 @@ from raysweep.orchestrator.spec_parts import Part, problem
 from raysweep.schedulers.units import STEPS, unit_of
 from raysweep.trainables.program import ProgramCode
 from raysweep.trainables.program_command import unknown_macros
+from raysweep.trials.errors import TrainableError
 from raysweep.trials.names import nearest
 
 if TYPE_CHECKING:
@@ -42,7 +43,8 @@ class ProgramSpec(Part):
 
     `command` has W&B's macros; `folder`, relative to the spec, is where it runs; `names` are the
     keys under which it knows a parameter (flat name) where they are not those of the space;
-    `environment` is set for it unless it is set already.
+    `environment` is set for it unless it is set already; null stands for the driver's own variable,
+    which is passed on and never stored.
     """
 
     file: str = ""
@@ -51,7 +53,7 @@ class ProgramSpec(Part):
     names: Annotated[dict[str, tuple[str, ...]], BeforeValidator(_paths)] = Field(
         default_factory=dict
     )
-    environment: dict[str, str] = Field(default_factory=dict)
+    environment: dict[str, str | None] = Field(default_factory=dict)
 
 
 def read_program(value: Any) -> Any:
@@ -97,17 +99,28 @@ def program_code(spec: SweepSpec) -> ProgramCode:
     """The training code of a spec that names a program.
 
     Raises:
-        TrainableError: the program is not there.
+        TrainableError: the program is not there, or a variable that it is to have from the driver.
     """
+    from raysweep.cluster.session import variable
+
     program = spec.program
     assert program is not None, "asked for specs with a program only"
+    variables: dict[str, str] = {}
+    for name, given in program.environment.items():
+        value = variable(name) if given is None else given
+        if value is None:
+            raise TrainableError(
+                f"program.environment.{name} is null, which passes on the driver's own variable, and that "
+                f"is not set: `export {name}=...` before"
+            )
+        variables[name] = value
     code = ProgramCode(
         file=program.file,
         command=program.command,
         folder=str((Path(spec.folder) / program.folder).resolve()),
         metrics=tuple(name for name, _ in spec.goal.metrics),
         names=program.names,
-        environment={"WANDB_RUN_GROUP": spec.name, **program.environment},
+        environment={"WANDB_RUN_GROUP": spec.name, **variables},
         ends_at=spec.scheduler.get("max_t") if unit_of(spec.scheduler) == STEPS else None,
     )
     code.load()
