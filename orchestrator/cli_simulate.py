@@ -86,11 +86,11 @@ def _check_number(option: str, value: float | None, most: float) -> None:
     """Refuse what no simulated clock or cluster can take.
 
     Raises:
-        SpecError: it is not from 0 to `most`.
+        SpecError: it is more than `most`, or not a number.
     """
     from raysweep.trials.errors import SpecError
 
-    if value is not None and not 0 <= value <= most:
+    if value is not None and not value <= most:  # also NaN; what is negative is refused further on
         raise SpecError(f"{option} {str(value)[:40]}: allowed are numbers from 0 to {most:,.0f}")
 
 

@@ -78,7 +78,7 @@ def _steps(value: Any) -> Any:
         raise ValueError
     except (TypeError, ValueError, OverflowError):
         raise problem(
-            f"got {value!r}; write pairs of a step and a finite amount, e.g. [[9, 0.5], [27, 1]]"
+            f"got {value!r}; write pairs of a step and an amount, e.g. [[9, 0.5], [27, 1]], all finite"
         ) from None
 
 
