@@ -288,6 +288,11 @@ def _set_all(variables: Mapping[str, str | None]) -> None:
             _ENVIRON[name] = value
 
 
+def variable(name: str) -> str | None:
+    """A variable of this process's environment, to be passed on to a trial's program."""
+    return _ENVIRON.get(name)
+
+
 def bench_data() -> Path:
     """The folder of recorded benchmarks: `$RAYSWEEP_BENCH_DATA`, or one beside the project."""
     if given := _ENVIRON.get("RAYSWEEP_BENCH_DATA"):

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from raysweep.orchestrator.spec import SweepSpec
 
 _STEP_S, _STEP_SIGMA = 1.0, 0.3
+_LONGEST_S, _LARGEST_SIGMA, _MOST_WORKERS = 1e9, 10.0, 100_000
 
 
 def simulate(
@@ -48,6 +49,11 @@ def simulate(
     from raysweep.orchestrator.simulate import simulate as run_simulation
     from raysweep.orchestrator.spec_changes import changed_spec, read_changes
 
+    times = {"--step-s": step_s, "--setup-s": setup_s, "--start-s": start_s}
+    for option, value in times.items():
+        _check_number(option, value, _LONGEST_S)
+    _check_number("--step-sigma", step_sigma, _LARGEST_SIGMA)
+    _check_number("--workers", workers, _MOST_WORKERS)
     changed = changed_spec(spec, changes=read_changes(set_ or []))
     tell_notes(changed)
     facts = {"name": changed.name, "workers": workers}
@@ -74,6 +80,18 @@ def simulate(
         print_json(facts)
     else:
         _show(facts)
+
+
+def _check_number(option: str, value: float | None, most: float) -> None:
+    """Refuse what no simulated clock or cluster can take.
+
+    Raises:
+        SpecError: it is more than `most`, or not a number.
+    """
+    from raysweep.trials.errors import SpecError
+
+    if value is not None and not value <= most:  # also NaN; what is negative is refused further on
+        raise SpecError(f"{option} {str(value)[:40]}: allowed are numbers from 0 to {most:,.0f}")
 
 
 def _on_bench(

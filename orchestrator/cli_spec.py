@@ -86,7 +86,7 @@ def _resources(spec: SweepSpec) -> dict[str, Any]:
         if name in given:
             given[name] = {str(step): amount for step, amount in given[name]}
     if spec.resources.shares().fixed:
-        del given["patience_s"]
+        given.pop("patience_s", None)
     return given
 
 

@@ -66,10 +66,10 @@ def outcome(number: int = signal.SIGINT) -> tuple[int, str]:
 
 def _leave(number: int, frame: FrameType | None) -> None:
     """Say one line and end, without unwinding what was in progress."""
-    from contextlib import suppress
-
-    code, said = outcome(number)
-    line = "".join(c if c.isprintable() else " " for c in said)
-    with suppress(OSError):  # nobody reads it any more
+    try:  # imports nothing: whatever is being imported just now is half there
+        code, said = outcome(number)
+        line = "".join(c if c.isprintable() else " " for c in said)
         os.write(2, f"{line}\n".encode(errors="backslashreplace"))
+    except OSError:  # nothing reads it any more
+        os._exit(code)
     os._exit(code)

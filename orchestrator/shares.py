@@ -15,6 +15,8 @@ from raysweep.trials.errors import SpecError
 
 Steps = tuple[tuple[int, float], ...]
 """(step, amount): trials that may run beyond the step hold the amount."""
+_LARGEST = 100_000
+"""How many of the smallest slots one slot may be made of."""
 _SLACK = 0.02
 """How far k shares may miss one GPU: 0.33 is a third."""
 
@@ -111,8 +113,8 @@ def _of_cores(cpu: float, steps: Steps) -> Iterator[tuple[int, int]]:
     before = 1
     _check_steps("cpu_from", steps)
     for step, cores in steps:
-        size = round(cores / cpu)
-        if abs(size * cpu - cores) > 1e-6 or size <= before or size % before:
+        size = round(min(cores / cpu, _LARGEST + 1))
+        if size > _LARGEST or abs(size * cpu - cores) > 1e-6 or size <= before or size % before:
             raise SpecError(
                 f"cpu_from: {step}: {cores:g} cannot be made of slots of {before * cpu:g} cores; "
                 f"allowed are {2 * before * cpu:g}, {3 * before * cpu:g}, {4 * before * cpu:g} and "

@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError, model
 
 from raysweep.orchestrator.code_identity import CodeChange
 from raysweep.orchestrator.spec_goal import read_goal
+from raysweep.orchestrator.spec_guard import outsized
 from raysweep.orchestrator.spec_method import expand_method, pair_amiss
 from raysweep.orchestrator.spec_parts import (
     BudgetSpec,
@@ -27,8 +28,9 @@ from raysweep.orchestrator.spec_parts import (
     problem,
     told,
 )
-from raysweep.orchestrator.spec_problems import problems_of, secrets_in, spec_error
+from raysweep.orchestrator.spec_problems import problems_of, spec_error
 from raysweep.orchestrator.spec_program import ProgramSpec, doubled, name_program, read_program
+from raysweep.orchestrator.spec_secrets import secrets_in
 from raysweep.orchestrator.wandb_file import Note, is_wandb, translate
 from raysweep.orchestrator.yaml_file import read_yaml
 from raysweep.trials.errors import SpecError
@@ -37,6 +39,8 @@ from raysweep.trials.space import Space
 
 _NAME = re.compile(r"[a-z0-9_-]{1,64}")
 _TRAINABLE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*|<(?:python|program):.+>")
+
+_LONGEST_PATH = 3_000
 
 
 def is_object(name: str) -> bool:
@@ -73,7 +77,22 @@ def _constraints(value: Any) -> Any:
 
 def _storage(value: Any) -> Any:
     if isinstance(value, Path):
-        return str(value)
+        value = str(value)
+    if isinstance(value, str) and any(len(part.encode()) > 255 for part in value.split("/")):
+        raise problem(
+            f"got {value[:40]!r}..., and the name of a folder is too long: 255 bytes are allowed"
+        )
+    if isinstance(value, str) and len(value.encode()) > _LONGEST_PATH:
+        raise problem(
+            f"got {value[:40]!r}..., which is too long; {_LONGEST_PATH:,} bytes are allowed"
+        )
+    if isinstance(value, str) and value.startswith("~"):
+        try:
+            Path(value).expanduser()
+        except RuntimeError:
+            raise problem(
+                f"got {value!r}, and there is no home of that name; write the path out"
+            ) from None
     if isinstance(value, str) and ("://" in value or not value.strip()):
         raise problem(f"got {value!r}; give a folder on a file system that the driver can reach")
     return value
@@ -173,8 +192,7 @@ class SweepSpec(Part):
     def _read(cls, written: Mapping[str, Any], folder: Path, where: str) -> SweepSpec:
         if not isinstance(written, Mapping) or not all(isinstance(key, str) for key in written):
             raise SpecError(f"{where}: a spec maps names to values, got {written!r:.80}")
-        problems = list(secrets_in(written))
-        if problems:
+        if problems := list(outsized(written)) or list(secrets_in(written)):
             raise spec_error(problems, where)
         raw, notes = dict(written), tuple[Note, ...]()
         if is_wandb(written):
@@ -195,6 +213,7 @@ class SweepSpec(Part):
             spec = cls.model_validate({**raw, **(goal or read_goal({"metrics": {"x": "min"}})[0])})
         except ValidationError as error:
             raise spec_error([*problems, *problems_of(error, cls)], where) from None
+        problems = problems or list(secrets_in(spec.to_dict()))  # of objects from Python too
         if problems:
             raise spec_error(problems, where)
         spec._folder, spec._notes = folder, notes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
@@ -50,7 +51,8 @@ def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-Whole = Annotated[int, BeforeValidator(_whole)]
+_EXACT = 1 << 53
+Whole = Annotated[int, BeforeValidator(_whole), Field(le=_EXACT)]
 Count = Annotated[Whole, Field(ge=1)]
 Seconds = Annotated[float, BeforeValidator(seconds), Field(gt=0, allow_inf_nan=False)]
 
@@ -70,10 +72,13 @@ def _steps(value: Any) -> Any:
     """Pairs of a step and an amount, `[[9, 0.5], [27, 1]]`, or a mapping from Python."""
     pairs = value.items() if isinstance(value, dict) else value
     try:
-        return tuple(sorted((int(step), float(amount)) for step, amount in pairs))
-    except (TypeError, ValueError):
+        found = tuple(sorted((int(step), float(amount)) for step, amount in pairs))
+        if all(math.isfinite(amount) for _, amount in found):
+            return found
+        raise ValueError
+    except (TypeError, ValueError, OverflowError):
         raise problem(
-            f"got {value!r}; write pairs of a step and an amount, e.g. [[9, 0.5], [27, 1]]"
+            f"got {value!r}; write pairs of a step and an amount, e.g. [[9, 0.5], [27, 1]], all finite"
         ) from None
 
 
@@ -169,8 +174,8 @@ class TimeoutsSpec(Part):
 class ConfirmSpec(Part):
     """How many of the best configs are trained again, and on how many fresh seeds each."""
 
-    top: Count = 5
-    seeds: Count = 3
+    top: Annotated[Count, Field(le=10_000)] = 5
+    seeds: Annotated[Count, Field(le=1_000)] = 3
 
 
 class ClusterSpec(Part):

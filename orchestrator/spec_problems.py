@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 
 from pydantic import AliasChoices, BaseModel, ValidationError
@@ -11,10 +9,8 @@ from pydantic import AliasChoices, BaseModel, ValidationError
 from raysweep.trials.errors import SpecError
 from raysweep.trials.names import nearest
 
-_SECRETS = re.compile(
-    r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b|\bgh[pousr]_\w{20,}|\bgithub_pat_\w{20,}|\bhf_\w{30,}"
-    r"|-----BEGIN"
-)
+_LONGEST = 1_000
+_MOST_PROBLEMS = 15
 _ADVICE = {
     "trainable": 'say what to train as "module:name", e.g. train:train',
     "space": "say what to vary, e.g. {lr: {loguniform: [1e-4, 1e-1]}}",
@@ -24,9 +20,16 @@ _ADVICE = {
 def spec_error(problems: list[str], where: str) -> SpecError:
     """One error for all `problems` of the spec at `where`."""
     if len(problems) == 1:
-        return SpecError(f"{where}: {problems[0]}")
-    listed = "\n".join(f"  - {text}" for text in problems)
+        return SpecError(f"{where}: {_cut(problems[0])}")
+    listed = "\n".join(f"  - {_cut(text)}" for text in problems[:_MOST_PROBLEMS])
+    if len(problems) > _MOST_PROBLEMS:
+        listed += f"\n  - and {len(problems) - _MOST_PROBLEMS:,} more"
     return SpecError(f"{where}: {len(problems)} problems\n{listed}")
+
+
+def _cut(text: str) -> str:
+    """`text` without most of what a value of thousands of characters puts into it."""
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
 def problems_of(error: ValidationError, model: type[BaseModel]) -> list[str]:
@@ -72,21 +75,3 @@ def _keys(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
         alias = field.validation_alias
         names.append(str(alias.choices[0]) if isinstance(alias, AliasChoices) else name)
     return names
-
-
-def secrets_in(value: Any, path: str = "") -> Iterator[str]:
-    """A problem for each place of a spec that holds what looks like a key or a token."""
-    if isinstance(value, str) and _SECRETS.search(value):
-        yield (
-            f"{path or 'the spec'}: holds what looks like a secret, and a spec is stored and "
-            f"shown; give the training code its secrets by its environment or a file"
-        )
-    elif isinstance(value, Mapping):
-        for name, item in value.items():
-            if isinstance(name, str) and _SECRETS.search(name):
-                yield from secrets_in(name, f"{path} (a key)".strip())
-            else:
-                yield from secrets_in(item, f"{path}.{name}" if path else str(name))
-    elif isinstance(value, (list, tuple)):
-        for index, item in enumerate(value):
-            yield from secrets_in(item, f"{path}[{index}]")

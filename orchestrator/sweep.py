@@ -219,6 +219,10 @@ class Sweep:
 
         state = new_state(self._original, self._objects, self._earlier)
         if self._new:
+            if self.spec.program is not None and self.spec.program.environment:
+                self.path.mkdir(
+                    mode=0o700, parents=True, exist_ok=True
+                )  # it may say more than it should
             store = Store.create(self.path, self._manifest(), clock=self._clock)
             if self._earlier:
                 publish(self.path, FILE, encoded(self._earlier))

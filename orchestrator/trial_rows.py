@@ -44,7 +44,10 @@ def trial_rows(
         table = table.filter(pc.field("status") == _status(status))
     column = _column(table, sort or "best_value")
     table = table.sort_by([(column, _order(results, column)), ("trial_id", "ascending")])
-    return [_row(row) for row in table.slice(0, limit).to_pylist()]
+    return [
+        _row(row)
+        for row in table.slice(0, limit if limit is None else min(limit, len(table))).to_pylist()
+    ]
 
 
 def best_rows(results: Results, top: int) -> list[dict[str, Any]]:

@@ -8,7 +8,10 @@ would build anything but plain data.
 
 from __future__ import annotations
 
+import os
 import re
+import select
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from raysweep.trials.errors import SpecError
 
 MAX_BYTES = 1_000_000
+_PIPE_S = 5.0
 MAX_VALUES = 100_000
 """How many values a file may hold once its aliases are expanded."""
 
@@ -63,10 +67,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
         SpecError: if it cannot be read or is refused, with the line.
     """
     try:
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise SpecError(f"cannot read {path}: {error.strerror}; give the path of a spec") from None
+        content = _read_bytes(path)
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise SpecError(f"cannot read {path!s:.200}: {why}; give the path of a spec") from None
     if len(content) > MAX_BYTES:
         raise SpecError(
             f"{path.name} has over {MAX_BYTES:,} bytes; a spec is far smaller: shorten it"
@@ -78,6 +82,26 @@ def read_yaml(path: Path) -> dict[str, Any]:
             f"{path.name} is not UTF-8 (byte {error.start}); save it as UTF-8"
         ) from None
     return parse_yaml(text, path.name)
+
+
+def _read_bytes(path: Path) -> bytes:
+    """What is in the file, up to one byte too many; a pipe may take its time, but not for ever."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    pieces: list[bytes] = []
+    try:
+        pipe = not stat.S_ISREG(os.fstat(descriptor).st_mode)
+        while (left := MAX_BYTES + 1 - sum(map(len, pieces))) > 0:
+            if pipe and not select.select([descriptor], [], [], _PIPE_S)[0]:
+                raise SpecError(
+                    f"{path} is a pipe into which nothing was written for {_PIPE_S:g} s"
+                )
+            piece = os.read(descriptor, left)
+            if not piece:
+                break
+            pieces.append(piece)
+    finally:
+        os.close(descriptor)
+    return b"".join(pieces)
 
 
 def parse_yaml(text: str, where: str = "spec") -> dict[str, Any]:

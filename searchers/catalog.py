@@ -47,16 +47,20 @@ class Entry(NamedTuple):
 
 def _are_points(value: Any) -> bool:
     if isinstance(value, Mapping):
-        return all(isinstance(n, str) and _are_points(points) for n, points in value.items())
-    return is_whole(value) and value >= 1
+        return all(isinstance(n, str) and is_whole(p) and _are_points(p) for n, p in value.items())
+    return is_whole(value) and 1 <= value <= 1_000_000
 
 
-_POINTS = Option("a whole number, 1 or more, or one for each parameter by name", _are_points)
+_POINTS = Option(
+    "a whole number from 1 to 1,000,000, or one for each parameter by name", _are_points
+)
 
 
 _PRIOR = Option(
     "a mapping from parameters to the values that are believed to be good",
-    lambda value: isinstance(value, Mapping) and bool(value),
+    lambda value: (
+        isinstance(value, Mapping) and bool(value) and all(isinstance(n, str) for n in value)
+    ),
 )
 _LIMITS = Option(
     "a mapping from metrics to the greatest value allowed, e.g. {latency_ms: 20}",
@@ -78,7 +82,7 @@ _FIRST = Option(
 """`points_to_evaluate`, which every searcher takes."""
 _GP = {
     "acquisition": word("logei", "logei", "ucb", "thompson"),
-    "initial": count(),
+    "initial": count(most=100_000),
     "trust_region": flag(False)._replace(default=None),
     "per_second": flag(False),
     "limits": _LIMITS,
@@ -128,7 +132,7 @@ SEARCHERS: dict[str, Entry] = {
     "sobol": Entry("scrambled Sobol points; covers the space more evenly than random", {}, _sobol),
     "lhs": Entry(
         "Latin hypercubes: every parameter evenly covered, for a known number of trials",
-        {"points": count()},
+        {"points": count(most=100_000)},
         _lazily("lhs"),
     ),
     "auto": Entry(
@@ -139,7 +143,7 @@ SEARCHERS: dict[str, Entry] = {
     ),
     "transfer": Entry(
         "starts from what earlier sweeps learnt",
-        {"sweeps": _SWEEPS, "portfolio": count(5), "facts": _FACTS, "prior": _PRIOR},
+        {"sweeps": _SWEEPS, "portfolio": count(5, most=100_000), "facts": _FACTS, "prior": _PRIOR},
         _lazily("transfer"),
         learns=True,
     ),
@@ -147,8 +151,8 @@ SEARCHERS: dict[str, Entry] = {
         "Parzen estimators of the good and the bad: cheap, for any space and any number of trials",
         {
             "gamma": number(0.1, 0.01, 0.5),
-            "candidates": count(24),
-            "initial": count(10),
+            "candidates": count(24, most=100_000),
+            "initial": count(10, most=100_000),
             "prior": _PRIOR,
         },
         _lazily("tpe"),
@@ -168,13 +172,13 @@ SEARCHERS: dict[str, Entry] = {
     ),
     "mobster": Entry(
         "a Gaussian process over config and rung together; for asha and hyperband",
-        {"initial": count(), "random_share": number(0.2, 0.0, 1.0), "prior": _PRIOR},
+        {"initial": count(most=100_000), "random_share": number(0.2, 0.0, 1.0), "prior": _PRIOR},
         _lazily("gp", by_level=True),
         learns=True,
     ),
     "hyper_tune": Entry(
         "a Gaussian process for each rung, weighted by how well the rung ranks; for rungs",
-        {"initial": count(), "random_share": number(0.2, 0.0, 1.0), "prior": _PRIOR},
+        {"initial": count(most=100_000), "random_share": number(0.2, 0.0, 1.0), "prior": _PRIOR},
         _lazily("gp", by_level=True, ensemble=True),
         learns=True,
     ),
@@ -182,8 +186,8 @@ SEARCHERS: dict[str, Entry] = {
         "Parzen estimators on the deepest rung with enough results; for asha and hyperband",
         {
             "gamma": number(0.15, 0.01, 0.5),
-            "candidates": count(24),
-            "initial": count(10),
+            "candidates": count(24, most=100_000),
+            "initial": count(10, most=100_000),
             "random_share": number(0.2, 0.0, 1.0),
             "prior": _PRIOR,
         },
@@ -199,7 +203,7 @@ SEARCHERS: dict[str, Entry] = {
     "de": Entry(
         "differential evolution: thousands of cheap trials",
         {
-            "population": count(20, least=4),
+            "population": count(20, least=4, most=100_000),
             "factor": number(0.5, 0.0, 2.0),
             "crossover": number(0.7, 0.0, 1.0),
         },
@@ -214,13 +218,13 @@ SEARCHERS: dict[str, Entry] = {
     ),
     "evolution": Entry(
         "regularised evolution: large discrete spaces, many workers",
-        {"population": count(20, least=4), "tournament": count(5)},
+        {"population": count(20, least=4, most=100_000), "tournament": count(5, most=100_000)},
         _lazily("evolution", kind="evolution"),
         learns=True,
     ),
     "nsga2": Entry(
         "non-dominated sorting: several metrics, many cheap trials",
-        {"population": count(20, least=4)},
+        {"population": count(20, least=4, most=100_000)},
         _lazily("evolution", kind="nsga2"),
         learns=True,
     ),

@@ -17,6 +17,7 @@ from raysweep.trials.streams import Stream
 from raysweep.trials.values import key
 
 _MAX_BRANCHES = 100_000
+_MAX_SIZE = 10**15
 _ROUNDS = 6
 
 
@@ -50,6 +51,12 @@ class GridSequence:
         self._branches: dict[tuple[int, tuple[Any, ...]], list[int]] = {}
         self._counted = 0
         self.size = self._count(0, {})
+        if self.size > _MAX_SIZE:
+            raise SpaceError(
+                f"the grid has over 10^{len(str(_MAX_SIZE)) - 1} combinations, of which no sweep sees a "
+                f"share; at most {_MAX_SIZE:,} are allowed: give it fewer parameters or values, or take "
+                f"the searcher sobol"
+            )
 
     def entry(self, index: int) -> dict[str, Any] | None:
         """The `index`-th combination; None if it violates a constraint.

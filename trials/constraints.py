@@ -21,6 +21,8 @@ from raysweep.trials.names import nearest
 
 MAX_LENGTH = 1000
 """How many characters a constraint may have."""
+MAX_COUNT = 200
+"""How many constraints a space may have."""
 MAX_DEPTH = 100
 """How deeply its terms may be nested."""
 
@@ -36,6 +38,7 @@ class Constraint:
     Attributes:
         text: the expression as given.
         names: the flat names of the parameters in it, e.g. `{"lr", "net/width"}`.
+        terms: how many operations and values it has, which is what it costs to evaluate.
 
     Raises:
         SpaceError: for anything outside the whitelist, and for an expression that is no condition.
@@ -46,6 +49,7 @@ class Constraint:
         reader = _Reader(text)
         self._test = reader.condition()
         self.names = frozenset(reader.names)
+        self.terms = reader.terms
 
     def holds(self, config: Mapping[str, Any]) -> bool:
         """Whether `config` satisfies it.
@@ -77,6 +81,7 @@ class _Reader:
     def __init__(self, text: str) -> None:
         self.text = text
         self.names: set[str] = set()
+        self.terms = 0
 
     def condition(self) -> _Term:
         """The whole expression, which must be true or false."""
@@ -88,7 +93,7 @@ class _Reader:
 
     def _parse(self) -> ast.expr:
         if not isinstance(self.text, str):
-            raise SpaceError(f"a constraint is text such as 'a * b <= 8', got {self.text!r}")
+            raise SpaceError(f"a constraint is text such as 'a * b <= 8', got {self.text!r:.80}")
         if len(self.text) > MAX_LENGTH:
             raise SpaceError(
                 f"a constraint has {len(self.text)} characters; {MAX_LENGTH} are allowed: split it"
@@ -102,11 +107,12 @@ class _Reader:
             raise self._refuse(f"cannot be read ({what})", "write it as `a * b <= 8`") from None
 
     def _refuse(self, what: str, advice: str) -> SpaceError:
-        return SpaceError(f"constraint {self.text!r} {what}; {advice}")
+        return SpaceError(f"constraint {self.text!r:.300} {what}; {advice}")
 
     def _term(self, node: ast.AST, depth: int) -> _Term:
         if depth > MAX_DEPTH:
             raise self._refuse(f"is nested more than {MAX_DEPTH} deep", "split it into several")
+        self.terms += 1
         read = _READERS.get(type(node))
         if read is None:
             raise self._refuse(

@@ -77,16 +77,17 @@ def grid(domain: Domain, points: int | None = None) -> Sequence[Any]:
             f"{domain.describe()} is continuous and has no finite grid; say how many points, or "
             f"give it a step (quniform) or a list (choice)"
         )
-    if points == 1:
-        return [domain.decode(0.5)]
-    return [domain.decode(i / (points - 1)) for i in range(points)]
+    return _Spaced(domain, points)
 
 
-class _All(Sequence[Any]):
-    """All values of a finite domain, without a list of them."""
+class _Lazy(Sequence[Any]):
+    """Values of a domain, without a list of them."""
 
     def __init__(self, domain: Domain, size: int) -> None:
         self._domain, self._size = domain, size
+
+    def _at(self, index: int) -> Any:
+        raise NotImplementedError
 
     def __len__(self) -> int:
         return self._size
@@ -96,7 +97,21 @@ class _All(Sequence[Any]):
             return [self[i] for i in range(*index.indices(self._size))]
         if not -self._size <= index < self._size:
             raise IndexError(index)
-        return self._domain.at(index % self._size)
+        return self._at(index % self._size)
+
+
+class _All(_Lazy):
+    """All values of a finite domain."""
+
+    def _at(self, index: int) -> Any:
+        return self._domain.at(index)
+
+
+class _Spaced(_Lazy):
+    """Evenly spaced values, both ends among them; a single one is the middle."""
+
+    def _at(self, index: int) -> Any:
+        return self._domain.decode(index / (self._size - 1) if self._size > 1 else 0.5)
 
 
 class Float:

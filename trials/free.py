@@ -19,7 +19,7 @@ class Free:
     size: int | None = None
 
     def __init__(self, column: str = "json") -> None:
-        if column not in _KINDS:
+        if not isinstance(column, str) or column not in _KINDS:
             raise SpaceError(f"free: got {column!r}; allowed are {', '.join(_KINDS)}")
         self.column = column
 

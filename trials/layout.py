@@ -18,6 +18,7 @@ from raysweep.trials.parameters import (
 )
 
 _MAX_GROUPS = 8
+_MAX_PARAMETERS = 2_000
 _MAX_CHAIN = 100
 _When = dict[str, tuple[Any, ...]]
 
@@ -59,6 +60,10 @@ def order(parameters: Mapping[str, Parameter]) -> dict[str, Parameter]:
     if not parameters:
         raise SpaceError(
             "the space is empty; give it a parameter, e.g. lr: {loguniform: [1e-4, 1]}"
+        )
+    if len(parameters) > _MAX_PARAMETERS:
+        raise SpaceError(
+            f"the space has {len(parameters):,} parameters; at most {_MAX_PARAMETERS:,} are allowed"
         )
     for name in sorted(parameters):
         _check_when(name, parameters)

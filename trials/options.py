@@ -8,6 +8,9 @@ from typing import Any, NamedTuple
 from raysweep.trials.errors import SpecError
 from raysweep.trials.names import nearest
 
+MOST = 1 << 53
+"""The largest count: beyond it numbers of 64 bits are not exact."""
+
 
 class Option(NamedTuple):
     """One option.
@@ -53,10 +56,16 @@ def check_options(
     return filled
 
 
-def count(default: int | None = None, least: int = 1, required: bool = False) -> Option:
-    """A whole number, `least` or more; None only where that is the default."""
+def count(
+    default: int | None = None, least: int = 1, required: bool = False, most: int = MOST
+) -> Option:
+    """A whole number from `least` to `most`; None only where that is the default."""
+    allowed = f"{least} or more" if most == MOST else f"from {least} to {most:,}"
     return Option(
-        f"a whole number, {least} or more", lambda v: is_whole(v) and v >= least, default, required
+        f"a whole number, {allowed}",
+        lambda v: is_whole(v) and least <= v <= most,
+        default,
+        required,
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from raysweep.trials.constraints import Constraint
+from raysweep.trials.constraints import MAX_COUNT, Constraint
 from raysweep.trials.domains import Domain, Fixed
 from raysweep.trials.errors import SpaceError
 from raysweep.trials.free import Free
@@ -21,6 +21,8 @@ from raysweep.trials.values import key
 
 _PROOF_DRAWS = 10_000
 """Draws at construction of which one has to satisfy every constraint."""
+_PROOF_TERMS = 10_000_000
+"""Terms evaluated at construction, some seconds' worth, after which fewer draws have to do."""
 _DRAWS = 100_000
 """Draws after which `sample` gives up."""
 _TYPE_DRAWS = 64
@@ -89,7 +91,10 @@ class Space:
             SpaceError: as `Space`, and for what is no distribution; the message begins with the
                 parameter's name.
         """
-        return cls(read_space(written), constraints)
+        try:
+            return cls(read_space(written), constraints)
+        except RecursionError:
+            raise SpaceError("values are nested too deeply; flatten them") from None
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Space, (self.parameters, [constraint.text for constraint in self.constraints])
@@ -195,7 +200,9 @@ class Space:
         stream = Stream(0, "space", "constraints")
         rejected = dict.fromkeys(range(len(self.constraints)), 0)
         found = False
-        for draw in range(_PROOF_DRAWS):
+        terms = sum(constraint.terms for constraint in self.constraints) + len(self.parameters)
+        draws = max(_TYPE_DRAWS + 1, min(_PROOF_DRAWS, _PROOF_TERMS // terms))
+        for draw in range(draws):
             config = self._draw(stream)
             broken = [i for i, c in enumerate(self.constraints) if not c.holds(config)]
             for i in broken:
@@ -207,7 +214,7 @@ class Space:
             f"{self.constraints[i].text!r} rejected {n:,}" for i, n in rejected.items()
         )
         raise SpaceError(
-            f"no config satisfies the constraints: of {_PROOF_DRAWS:,} random ones {counts}; "
+            f"no config satisfies the constraints: of {draws:,} random ones {counts}; "
             f"loosen them or widen the domains"
         )
 
@@ -249,6 +256,11 @@ def _read_constraints(
 ) -> tuple[Constraint, ...]:
     if isinstance(texts, str):
         raise SpaceError(f"constraints must be a list of expressions, got {texts!r}; add brackets")
+    if len(texts) > MAX_COUNT:
+        raise SpaceError(
+            f"there are {len(texts):,} constraints; at most {MAX_COUNT} are allowed: join them by `and`, or "
+            f"write the space so that fewer are needed"
+        )
     constraints = tuple(Constraint(text) for text in texts)
     for constraint in constraints:
         for name in sorted(constraint.names - parameters.keys()):

@@ -22,7 +22,7 @@ OTHER = CODE.replace("fine", "other")
 @pytest.fixture(autouse=True)
 def fresh_imports(monkeypatch: pytest.MonkeyPatch) -> None:
     """What another test has imported from its folder is not found here."""
-    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if "pytest-of" not in path])
     monkeypatch.delitem(sys.modules, "model", raising=False)
 
 

@@ -19,8 +19,7 @@ from tests.orchestrator.cli_sweeps import SLOW, simulated_sweep, write_spec
 
 RAYSWEEP = str(Path(sys.executable).parent / "raysweep")
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_STARTING_S = 0.12
-"""How long Python needs to come to our first line, on a machine that others use as well."""
+_CAUGHT = 1 << (signal.SIGTERM - 1)
 
 
 @pytest.fixture
@@ -30,16 +29,26 @@ def temp() -> Iterator[Path]:
         yield Path(folder)
 
 
+def _caught(pid: int) -> int:
+    """The signals for which a process has handlers, as a mask."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("SigCgt:"):
+            return int(line.split()[1], 16)
+    return 0
+
+
 def interrupted(
     words: list[object], number: signal.Signals, delay_s: float, cwd: Path, temp: Path
 ) -> tuple[int, str]:
-    """Exit code and standard error of a command that is sent a signal after a while."""
+    """Exit code and standard error of a command that is sent a signal so long after it took them."""
     process = subprocess.Popen(
         [RAYSWEEP, *map(str, words)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
         cwd=cwd, start_new_session=True,
         env={**os.environ, "TMPDIR": str(temp)},  # noqa: TID251  # for a child process
     )  # fmt: skip
     try:
+        while process.poll() is None and not _caught(process.pid) & _CAUGHT:
+            threading.Event().wait(0.002)  # Python itself is starting
         threading.Event().wait(delay_s)
         process.send_signal(number)
         _, said = process.communicate(timeout=60)
@@ -57,7 +66,7 @@ def test_a_command_that_has_not_begun_says_one_line_and_leaves_nothing(
     spec = write_spec(tmp_path, code="import pathlib\npathlib.Path('here').touch()\n" + waits)
     path = simulated_sweep(tmp_path, name="old", budget={"trials": 2})
     words = {"validate": spec, "run": spec, "resume": path, "status": path}
-    for delay_s in (_STARTING_S, 0.25, 0.4, 0.7, 1.2):
+    for delay_s in (0.01, 0.1, 0.3, 0.6, 1.1):
         code, said = interrupted([command, words[command]], number, delay_s, tmp_path, temp)
         if command == "status" and code == 0:
             continue  # it was quicker

@@ -259,7 +259,7 @@ def test_a_spec_cannot_be_changed() -> None:
         ({"searcher": "rando"}, r"searcher: 'rando' is not one; did you mean 'random'\?"),
         ({"searcher": {"name": "grid", "point": 3}}, r"searcher grid: 'point' is no option of it; did you mean 'points'\?"),
         ({"searcher": {"name": "random", "n": 3}}, "searcher random: 'n' is no option of it; allowed: points_to_evaluate"),
-        ({"searcher": {"name": "grid", "points": 0}}, "searcher grid: points is 0; it may be a whole number, 1 or more"),
+        ({"searcher": {"name": "grid", "points": 0}}, "searcher grid: points is 0; it may be a whole number from 1"),
         ({"searcher": {"name": "grid"}}, r"searcher: x: .*is continuous and has no finite grid.*points: 5"),
         ({"searcher": {"name": "grid", "points": {"y": 2}}}, "points names 'y', which is no parameter"),
         ({"searcher": 3}, r"searcher: got 3; write a name, or \{name: \.\.\."),

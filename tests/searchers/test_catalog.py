@@ -38,7 +38,7 @@ def test_every_searcher_works_with_its_defaults_and_says_what_it_is_for(name: st
         ("gird", {}, r"searcher: 'gird' is not one; did you mean 'grid'\? allowed: random, grid"),
         ("grid", {"pionts": 3}, r"searcher grid: 'pionts' is no option of it; did you mean 'points'\?"),
         ("random", {"seed": 3}, "searcher random: 'seed' is no option of it; allowed: points_to_evaluate"),
-        ("grid", {"points": "3"}, "points is '3'; it may be a whole number, 1 or more"),
+        ("grid", {"points": "3"}, "points is '3'; it may be a whole number from 1"),
         ("grid", {"points": True}, "points is True"),
         ("grid", {"points": {"a": 0}}, "points is"),
         ("grid", {"shuffle": 1}, "shuffle is 1; it may be true or false"),
