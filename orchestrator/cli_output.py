@@ -17,10 +17,12 @@ from typer.core import TyperGroup
 
 from raysweep.trials.errors import (
     ClusterError,
+    ClusterLost,
     RaysweepError,
     SpecError,
     StoreBusy,
     StoreFormatError,
+    StoreUnwritable,
 )
 from raysweep.trials.names import nearest
 
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 FAILED, BAD_INPUT, RESUMABLE, INTERRUPTED = 1, 2, 75, 130
 SWEEPS = Path("sweeps")
 _BAD_INPUT = (SpecError, ClusterError, StoreBusy, StoreFormatError)
+_CAN_GO_ON = (ClusterLost, StoreUnwritable)
 _DRIVERS = frozenset({"run", "resume"})
 _WIDE = 1_000
 
@@ -42,7 +45,7 @@ class Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except RaysweepError as error:
-            raise fail(str(error), BAD_INPUT if isinstance(error, _BAD_INPUT) else FAILED) from None
+            raise fail(str(error), _code_of(error)) from None
         except KeyboardInterrupt:
             if ctx.invoked_subcommand not in _DRIVERS:
                 raise fail("interrupted", INTERRUPTED) from None
@@ -51,7 +54,7 @@ class Commands(TyperGroup):
         except OSError as error:
             if error.errno == errno.EPIPE:  # `raysweep trials | head`
                 raise
-            raise fail(f"{error.strerror}: {error.filename}", FAILED) from None
+            raise fail(_refusal(error), FAILED) from None
         except Exception as error:
             if type(error).__module__.startswith(("typer", "click")):
                 raise  # usage errors and exits, which typer tells of
@@ -125,6 +128,18 @@ def _console(*, stderr: bool) -> Console:
 def _tame(message: str) -> str:
     """`message` without characters that steer a terminal; its lines stay."""
     return "".join(c if c.isprintable() or c == "\n" else " " for c in message)
+
+
+def _code_of(error: RaysweepError) -> int:
+    if isinstance(error, _CAN_GO_ON):
+        return RESUMABLE
+    return BAD_INPUT if isinstance(error, _BAD_INPUT) else FAILED
+
+
+def _refusal(error: OSError) -> str:
+    """What the system refused, and where; some of its errors name no file."""
+    what = error.strerror or str(error) or type(error).__name__
+    return f"{what}: {error.filename}" if error.filename is not None else what
 
 
 def _bug(error: Exception) -> str:
