@@ -18,10 +18,12 @@ from typer.core import TyperGroup
 from raysweep.orchestrator import interrupts
 from raysweep.trials.errors import (
     ClusterError,
+    ClusterLost,
     RaysweepError,
     SpecError,
     StoreBusy,
     StoreFormatError,
+    StoreUnwritable,
 )
 from raysweep.trials.names import nearest
 
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 FAILED, BAD_INPUT = 1, 2
 SWEEPS = Path("sweeps")
 _BAD_INPUT = (SpecError, ClusterError, StoreBusy, StoreFormatError)
+_CAN_GO_ON = (ClusterLost, StoreUnwritable)
 _WIDE = 1_000
 
 
@@ -50,14 +53,14 @@ class Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except RaysweepError as error:
-            raise fail(str(error), BAD_INPUT if isinstance(error, _BAD_INPUT) else FAILED) from None
+            raise fail(str(error), _code_of(error)) from None
         except KeyboardInterrupt:  # the second signal to a sweep, or one to a test's runner
             code, said = interrupts.outcome()
             raise fail(said, code) from None
         except OSError as error:
             if error.errno == errno.EPIPE:  # `raysweep trials | head`
                 raise
-            raise fail(f"{error.strerror}: {error.filename}", FAILED) from None
+            raise fail(_refusal(error), FAILED) from None
         except Exception as error:
             if _is_usage(error):
                 raise
@@ -137,6 +140,18 @@ def _console(*, stderr: bool) -> Console:
     if not console.is_terminal:
         console.width = _WIDE  # what a program reads is not cut to a screen
     return console
+
+
+def _code_of(error: RaysweepError) -> int:
+    if isinstance(error, _CAN_GO_ON):
+        return interrupts.RESUMABLE
+    return BAD_INPUT if isinstance(error, _BAD_INPUT) else FAILED
+
+
+def _refusal(error: OSError) -> str:
+    """What the system refused, and where; some of its errors name no file."""
+    what = error.strerror or str(error) or type(error).__name__
+    return f"{what}: {error.filename}" if error.filename is not None else what
 
 
 def _bug(error: Exception) -> str:

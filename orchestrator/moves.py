@@ -15,7 +15,7 @@ from raysweep.orchestrator.confirm import RULE, Confirmation
 from raysweep.orchestrator.live_trial import LiveTrial
 from raysweep.orchestrator.placing import Placing
 from raysweep.orchestrator.retention import Retention
-from raysweep.orchestrator.retries import forgive
+from raysweep.orchestrator.retries import forgive, has_room
 from raysweep.orchestrator.rules import Rules
 from raysweep.orchestrator.slots import Device, Slots
 from raysweep.orchestrator.turn import Turn, verdict
@@ -264,6 +264,7 @@ class Moves:
     def keep(self, trial: LiveTrial, step: int, path: str) -> None:
         """It has written a checkpoint."""
         forgive(trial)
+        has_room(trial)
         self.drop(self.retention.add(trial, step, path))
         if trial.origin:
             trial.origin = None

@@ -18,6 +18,8 @@ DEFAULT_RETRIES: dict[str, int] = {
     ErrorClass.CHECKPOINT: 1,
 }
 """How often a trial is tried again, by the class of its failure. A bad report never is."""
+_FULL_DISKS = 10
+_LONGEST_FULL_S = 60.0
 
 
 def retry_delay_s(trial: LiveTrial, error: str, retries: Mapping[str, int]) -> float | None:
@@ -25,7 +27,9 @@ def retry_delay_s(trial: LiveTrial, error: str, retries: Mapping[str, int]) -> f
 
     Infrastructure losses are forgiven as soon as the trial gets on: `trial.charged["infra"]` is
     reset by its next new checkpoint or step, so only a trial that never progresses runs out. The
-    death of the driver is nobody's fault.
+    death of the driver is nobody's fault. Nor is a full disk: that costs no retries, and only a
+    trial that meets one ten times on end, without a checkpoint between, over some four minutes,
+    has failed.
 
     Returns:
         Seconds to wait before the next attempt (0, then 1 s doubling up to 5 min), or None if the
@@ -34,6 +38,9 @@ def retry_delay_s(trial: LiveTrial, error: str, retries: Mapping[str, int]) -> f
     if error == ErrorClass.DRIVER:
         return 0.0
     count = trial.charged.get(error, 0)
+    if error == ErrorClass.STORAGE:
+        trial.charged[error] = count + 1
+        return min(_LONGEST_FULL_S, _FIRST_S * 2.0**count) if count < _FULL_DISKS else None
     if count >= retries.get(error, 0):
         return None
     trial.charged[error] = count + 1
@@ -44,3 +51,9 @@ def forgive(trial: LiveTrial) -> None:
     """The trial got further than ever: losses of nodes so far count no more."""
     if trial.charged:
         trial.charged.pop(ErrorClass.INFRA, None)
+
+
+def has_room(trial: LiveTrial) -> None:
+    """The trial has written a checkpoint: full disks that it met so far count no more."""
+    if trial.charged:
+        trial.charged.pop(ErrorClass.STORAGE, None)

@@ -28,6 +28,8 @@ from raysweep.trials.events import ErrorClass
 from raysweep.trials.trial import Status, TrialId
 
 _PROCESS_DEATH = frozenset({ErrorClass.CRASH, ErrorClass.STUCK, ErrorClass.INFRA})
+_NO_FAULT = _PROCESS_DEATH | {ErrorClass.STORAGE}
+"""What a trial that pauses is not charged with: it goes on from the checkpoint before."""
 
 _DEVICE = frozenset({ErrorClass.ERROR, ErrorClass.OOM, ErrorClass.CRASH, ErrorClass.STUCK})
 """What a device that has gone bad makes of the trials on it."""
@@ -262,7 +264,7 @@ class SweepState:
         if event.error == ErrorClass.CHECKPOINT and not trial.started:
             self._moves.unreadable(trial)
         why = Reason(event.error)
-        if trial.status is Status.PAUSING and event.error in _PROCESS_DEATH:
+        if trial.status is Status.PAUSING and event.error in _NO_FAULT:
             return self._park(trial, why)
         delay_s = retry_delay_s(trial, event.error, self.rules.retries)
         if delay_s is None or (trial.parent and not trial.checkpoint):  # a child has no scratch

@@ -188,6 +188,7 @@ class Sweep:
         Raises:
             ClusterError: Ray cannot be reached, or can never hold one trial.
             StoreBusy: another driver is at work on this sweep.
+            StoreUnwritable: the disk takes nothing. The sweep is resumable.
         """
         from raysweep.cluster import session
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import traceback
 
-from raysweep.trials.errors import CheckpointError, RaysweepError, ReportError
+from raysweep.trials.errors import CheckpointError, NoRoom, RaysweepError, ReportError
 from raysweep.trials.events import ErrorClass, Failed
+from raysweep.trials.filesystems import is_full
 from raysweep.trials.trial import TrialId
 
 MESSAGE_CHARS = 2_000
@@ -19,18 +20,20 @@ def failed(trial: TrialId, attempt: int, error: BaseException) -> Failed:
         trial,
         attempt,
         error_class(error).value,
-        _shorten(_message(error), MESSAGE_CHARS),
-        _shorten(_traceback(error), TRACEBACK_CHARS),
+        shortened(_message(error)),
+        shortened(_traceback(error), TRACEBACK_CHARS),
     )
 
 
 def error_class(error: BaseException) -> ErrorClass:
-    """What kind of failure an exception is; running out of memory shows through its wrappers."""
+    """What kind of failure an exception is; no memory and no space show through their wrappers."""
     cause: BaseException | None = error
     while cause is not None:
         if _is_out_of_memory(cause):
             return ErrorClass.OOM
         cause = cause.__cause__
+    if isinstance(error, NoRoom) or is_full(error):
+        return ErrorClass.STORAGE
     if isinstance(error, ReportError):
         return ErrorClass.REPORT
     if isinstance(error, CheckpointError):
@@ -66,7 +69,7 @@ def _traceback(error: BaseException) -> str:
         return "".join(traceback.format_tb(error.__traceback__))
 
 
-def _shorten(text: str, chars: int) -> str:
+def shortened(text: str, chars: int = MESSAGE_CHARS) -> str:
     """At most `chars` characters: the beginning and the end, which say most."""
     text = text.encode("utf-8", "replace").decode()
     if len(text) <= chars:

@@ -13,15 +13,15 @@ from typing import Any, NamedTuple, TextIO, cast
 from raysweep.trainables.base import Factory, Trainable
 from raysweep.trainables.batch import Batch
 from raysweep.trainables.checkpoint import verify_checkpoint, write_checkpoint
-from raysweep.trainables.failures import failed
+from raysweep.trainables.failures import failed, shortened
 from raysweep.trainables.load import Code
 from raysweep.trainables.log import FOLDER as LOGS
 from raysweep.trainables.log import TrialLog
 from raysweep.trainables.values import clean
 from raysweep.trials.actions import Finish, Pause, RunTo, Start, Stop, TrialAction
 from raysweep.trials.clock import Clock
-from raysweep.trials.errors import CheckpointError, ReportError
-from raysweep.trials.events import Checkpointed, Ended, Event, Finished, Paused, Started
+from raysweep.trials.errors import CheckpointError, NoRoom, ReportError
+from raysweep.trials.events import Checkpointed, Ended, Event, Finished, Paused, Started, Unsaved
 from raysweep.trials.names import nested
 from raysweep.trials.trial import TrialId
 
@@ -29,6 +29,11 @@ _USERS_ERRORS = (Exception, SystemExit, GeneratorExit)
 """What training code may raise to end its trial; KeyboardInterrupt is meant for the process."""
 _MAX_REPORTS = 2_000
 """Reports per exchange, so that a trial without work floods nobody's memory."""
+
+
+ROOM_PATIENCE_S = 30.0
+"""How long a trial that leaves its slot waits for room for its checkpoint on a full disk."""
+_LOOK_FOR_ROOM_S = 1.0
 
 
 class HostSpec(NamedTuple):
@@ -177,8 +182,7 @@ class Runner:
         self._send(hosted)
         if ended:
             if hosted.trainable.can_save and hosted.saved[0] != hosted.step:
-                with contextlib.suppress(CheckpointError):  # what it learnt is worth having anyway
-                    self._checkpoint(hosted)
+                self._checkpoint(hosted, ROOM_PATIENCE_S)
             self._events.append(Ended(0.0, hosted.trial, hosted.attempt, hosted.step))
             self._drop()
 
@@ -244,21 +248,37 @@ class Runner:
         )
         return due and hosted.trainable.can_save
 
-    def _checkpoint(self, hosted: _Hosted) -> None:
-        """Write a checkpoint of the present step and tell of it after the reports up to it."""
-        self._send(hosted)
-        path = self._save(hosted)
-        self._events.append(Checkpointed(0.0, hosted.trial, hosted.attempt, hosted.step, path))
+    def _checkpoint(self, hosted: _Hosted, patience_s: float = 0.0) -> None:
+        """Write a checkpoint of the present step and tell of it after the reports up to it.
 
-    def _save(self, hosted: _Hosted) -> str:
+        One that cannot be written is told of, and left out: the trial has lost nothing by it.
+        """
+        self._send(hosted)
+        at = (0.0, hosted.trial, hosted.attempt, hosted.step)
         try:
-            path = write_checkpoint(
-                self._sweep, hosted.trial, hosted.attempt, hosted.step, hosted.trainable.save
-            )
-        except CheckpointError:
-            raise
-        except _USERS_ERRORS as error:
-            raise CheckpointError(f"saving raised {type(error).__name__}: {error}") from error
+            self._events.append(Checkpointed(*at, self._save(hosted, patience_s)))
+        except CheckpointError as error:
+            hosted.saved_at_s = self._clock.now()  # the next one when that is due
+            text = shortened(str(error))
+            self._events.append(Unsaved(*at, text))
+            print(f"raysweep: no checkpoint of step {hosted.step}: {text}", file=sys.stderr)
+
+    def _save(self, hosted: _Hosted, patience_s: float) -> str:
+        """Write a checkpoint of the present step; waits so long for room on a full disk."""
+        until_s = self._clock.now() + patience_s
+        who = (hosted.trial, hosted.attempt, hosted.step)
+        while True:
+            try:
+                path = write_checkpoint(self._sweep, *who, hosted.trainable.save)
+                break
+            except NoRoom:
+                if self._clock.now() >= until_s:
+                    raise
+                self._clock.sleep(_LOOK_FOR_ROOM_S)
+            except CheckpointError:
+                raise
+            except _USERS_ERRORS as error:
+                raise CheckpointError(f"saving raised {type(error).__name__}: {error}") from error
         hosted.saved = (hosted.step, path)
         hosted.saved_at_s = self._clock.now()
         return path
@@ -268,7 +288,7 @@ class Runner:
         step, path = hosted.saved
         try:
             if step != hosted.step:
-                path = self._save(hosted) if hosted.trainable.can_save else None
+                path = self._save(hosted, ROOM_PATIENCE_S) if hosted.trainable.can_save else None
         except CheckpointError as error:
             if isinstance(command, Pause):
                 self._fail(hosted, error)
