@@ -24,6 +24,17 @@ def failed(trial: TrialId, attempt: int, error: BaseException) -> Failed:
     )
 
 
+def forget(error: BaseException) -> None:
+    """Let go of what the frames of a traceback hold: the trial's tensors, files and processes."""
+    left: list[BaseException | None] = [error]
+    while left:
+        one = left.pop()
+        if one is not None and one.__traceback__ is not None:
+            traceback.clear_frames(one.__traceback__)
+            one.__traceback__ = None
+            left += [one.__cause__, one.__context__]
+
+
 def error_class(error: BaseException) -> ErrorClass:
     """What kind of failure an exception is; running out of memory shows through its wrappers."""
     cause: BaseException | None = error
