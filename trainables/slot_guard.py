@@ -25,7 +25,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
+if TYPE_CHECKING or __name__ != "__main__":
     from raysweep.trainables import descendants, log
     from raysweep.trainables.descendants import Process
 else:

@@ -22,6 +22,8 @@ GROWN_BYTES = 64 << 20
 LONG_S = 10.0
 """Reference cycles are looked for when the process has grown by so much since the last time, or when
 a trial took so long that the look, some tenths of a second, is nothing beside it."""
+_DEPTH = 1000
+"""What this may need of Python's stack; a trial may have left less."""
 _SETTLE_S = 0.2
 """What a trial has let go of, such as the workers of a data loader, may take so long to end."""
 _LIBRARIES_OWN = {"wandb-core"}
@@ -66,6 +68,7 @@ class TrialProcess:
         Returns:
             Why the process cannot run another trial, None if it can.
         """
+        sys.setrecursionlimit(max(sys.getrecursionlimit(), _DEPTH))
         left = self._end_helpers(log)
         descendants.reap()
         if (
