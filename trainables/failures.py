@@ -10,10 +10,23 @@ from raysweep.trials.trial import TrialId
 
 MESSAGE_CHARS = 2_000
 TRACEBACK_CHARS = 20_000
+TERMINATED = (
+    "the trial's process was told to end (SIGTERM), as when its node shuts down or is preempted"
+)
 
 
-def failed(trial: TrialId, attempt: int, error: BaseException) -> Failed:
-    """The failure of an attempt; no text in it is longer than the journal should carry."""
+def failed(trial: TrialId, attempt: int, error: BaseException, terminated: bool = False) -> Failed:
+    """The failure of an attempt; no text in it is longer than the journal should carry.
+
+    Args:
+        trial: whose.
+        attempt: which.
+        error: what was raised.
+        terminated: the process was told to end: whatever was raised then is not the code's fault.
+    """
+    if terminated:
+        text = _shorten(_traceback(error), TRACEBACK_CHARS)
+        return Failed(0.0, trial, attempt, ErrorClass.INFRA.value, TERMINATED, text)
     return Failed(
         0.0,
         trial,

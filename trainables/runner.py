@@ -168,8 +168,7 @@ class Runner:
         try:
             self._hosted = self._set_up(start)
         except _USERS_ERRORS as error:
-            self._events.append(failed(start.trial, start.attempt, error))
-            forget(error)
+            self._note_failure(start, error)
             self._leave()
             return
         setup_s = self._clock.now() - began_s
@@ -314,9 +313,13 @@ class Runner:
 
     def _fail(self, hosted: _Hosted, error: BaseException) -> None:
         self._send(hosted)
-        self._events.append(failed(hosted.trial, hosted.attempt, error))
-        forget(error)
+        self._note_failure(hosted, error)
         self._drop()
+
+    def _note_failure(self, of: Start | _Hosted, error: BaseException) -> None:
+        terminated = self._process is not None and self._process.is_terminated()
+        self._events.append(failed(of.trial, of.attempt, error, terminated))
+        forget(error)
 
     def _drop(self) -> None:
         """Let go of the hosted trial and of the memory that it held on a GPU."""

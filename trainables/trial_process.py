@@ -14,6 +14,7 @@ from typing import TextIO
 from raysweep.trainables import descendants
 from raysweep.trainables.descendants import Process
 from raysweep.trainables.process_state import ProcessState
+from raysweep.trainables.termination import Termination
 from raysweep.trainables.torch_state import TorchState
 from raysweep.trials.clock import Clock
 from raysweep.trials.global_chance import Generators
@@ -42,6 +43,7 @@ class TrialProcess:
         self._generators = Generators()
         self._state: ProcessState | None = None
         self._torch = TorchState()
+        self._termination = Termination()
         self._before: set[Process] = set()
         self._began_s = 0.0
         self._resident = 0
@@ -57,7 +59,12 @@ class TrialProcess:
         if self._state is None:
             self.imported()
         self._before = _below()
+        self._termination.listen()
         self._began_s = self._clock.now()
+
+    def is_terminated(self) -> bool:
+        """Whether the process was told to end (SIGTERM), whatever training code makes of that."""
+        return self._termination.received()
 
     def end(self, log: TextIO) -> str | None:
         """A trial has ended and let go of what it had; undo what it left.
@@ -69,6 +76,7 @@ class TrialProcess:
             Why the process cannot run another trial, None if it can.
         """
         sys.setrecursionlimit(max(sys.getrecursionlimit(), _DEPTH))
+        told = "it was told to end (SIGTERM)" if self.is_terminated() else None
         left = self._end_helpers(log)
         descendants.reap()
         if (
@@ -80,7 +88,7 @@ class TrialProcess:
         changed = self._state.restore() if self._state is not None else None
         changed = self._torch.restore() or changed
         self._generators.restore()
-        return left or changed
+        return told or left or changed
 
     def _end_helpers(self, log: TextIO) -> str | None:
         """End the processes that the trial has left running.

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from raysweep.trainables.failures import TERMINATED
 from tests.trainables.apart import log, run
 
 LOOK = """
@@ -189,3 +190,44 @@ def train(config):
 def test_a_line_is_logged_once_however_many_trials_came_before(tmp_path: Path) -> None:
     run(tmp_path, LOGS, {}, {}, {})
     assert [log(tmp_path, number) for number in range(3)] == ["one line\n"] * 3
+
+
+SIGTERM = """
+import contextlib, multiprocessing, os, signal, sys, time
+
+if sys.argv[1:]:  # as Ray's handler in a slot's process
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+
+def raises(*_):
+    raise ValueError("preempted")
+
+def train(config):
+    if config["how"] == "own":
+        signal.signal(signal.SIGTERM, raises)
+    if config["how"] == "flag":
+        told = []
+        signal.signal(signal.SIGTERM, lambda *_: told.append(1))
+    if config["how"] == "child":
+        child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(9,))
+        child.start()
+        child.terminate()
+        child.join()
+        sys.exit("of its own accord")
+    yield {"loss": 1.0}
+    os.kill(os.getpid(), signal.SIGTERM)
+    if config["how"] == "flag":
+        sys.exit(0)
+    raise AssertionError("not reached")
+"""
+
+
+@pytest.mark.parametrize("how", ["", "own", "flag"])
+def test_what_sigterm_brings_about_is_no_failure_of_the_code(tmp_path: Path, how: str) -> None:
+    (told,), _ = run(tmp_path, SIGTERM, {"how": how})
+    assert told["failed"] == ["infra", TERMINATED]
+    assert told["worn"] == "it was told to end (SIGTERM)"
+
+
+def test_an_exit_of_its_own_is_one_and_so_is_what_a_child_is_told(tmp_path: Path) -> None:
+    (told,), _ = run(tmp_path, SIGTERM, {"how": "child"})
+    assert told == {"failed": ["error", "SystemExit: of its own accord"], "worn": ""}
