@@ -277,7 +277,7 @@ def _code(spec: SweepSpec, train: Callable[..., Any] | type[Any] | None) -> Code
     if spec.program is not None:
         return program_code(spec)
     code = ModuleCode(spec.trainable, str(spec.folder.resolve()))
-    code.load()
+    code.check()
     return code
 
 

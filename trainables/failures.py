@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 
+from raysweep.trainables.local_modules import LOCAL
 from raysweep.trials.errors import CheckpointError, RaysweepError, ReportError
 from raysweep.trials.events import ErrorClass, Failed
 from raysweep.trials.trial import TrialId
@@ -71,6 +72,8 @@ def _is_out_of_memory(error: BaseException) -> bool:
 def _message(error: BaseException) -> str:
     """The exception's own words; those of raysweep's errors need no type in front of them."""
     text = _text(error)
+    if isinstance(error, ImportError | AttributeError):
+        text += LOCAL.sentence()
     if isinstance(error, RaysweepError):
         return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
