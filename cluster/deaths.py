@@ -2,11 +2,40 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 from raysweep.trials.events import ErrorClass
 
 _EXIT_DETAIL = re.compile(r"Worker exit detail: (.+?)(?: There are some potential|$)", re.DOTALL)
+
+
+_SETTLED_S = 1.0
+"""A node that goes down ends its processes first, and is counted among the living a little longer."""
+
+
+class Doubts:
+    """Deaths that look like crashes and are not charged before it is known that the node lives on."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, tuple[float, BaseException]] = {}
+
+    def hold(self, slot: str, error: BaseException, now_s: float) -> None:
+        """Keep a death of a slot's process for a while; the first one counts."""
+        self._held.setdefault(slot, (now_s + _SETTLED_S, error))
+
+    def is_held(self, slot: str) -> bool:
+        """Whether one is kept for the slot."""
+        return slot in self._held
+
+    def drop(self, slot: str) -> None:
+        """The slot is gone."""
+        self._held.pop(slot, None)
+
+    def settled(self, slot: str, now_s: float) -> BaseException | None:
+        """The slot's death, if it has been kept for long enough."""
+        until_s, error = self._held.get(slot, (math.inf, None))
+        return error if now_s >= until_s else None
 
 
 def diagnose(error: BaseException, node: str, node_alive: bool) -> tuple[ErrorClass, str]:
@@ -34,6 +63,11 @@ def diagnose(error: BaseException, node: str, node_alive: bool) -> tuple[ErrorCl
         return ErrorClass.INFRA, f"node {node} does not answer: {_last_line(error)}"
     if not isinstance(error, ray_errors.ActorDiedError):
         return ErrorClass.INFRA, f"Ray failed on node {node}: {_last_line(error)}"
+    if "SIGTERM" in str(error):
+        return ErrorClass.INFRA, (
+            f"the trial's process on node {node} was told to end (SIGTERM), as when its node shuts "
+            "down or is preempted"
+        )
     return ErrorClass.CRASH, (
         f"the trial's process died on node {node}, which lives on ({_exit_detail(error)}); usual "
         "causes are os._exit, a crash in native code, SIGKILL, or the kernel's out-of-memory killer"

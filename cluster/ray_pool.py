@@ -6,7 +6,7 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from raysweep.cluster.deaths import diagnose
+from raysweep.cluster.deaths import Doubts, diagnose
 from raysweep.cluster.nodes import Block, Nodes, NodeWatcher, Seat, Seats, living_nodes
 from raysweep.cluster.resources import Resources, accelerators_of
 from raysweep.cluster.slot import Arrival, Slot
@@ -68,6 +68,7 @@ class RayPool:
         self._reshapes: list[tuple[float, Reshape]] = []  # by when, what
         self._changing: dict[str, set[str]] = {}  # node → slots for which others made room there
         self._unflushed: list[Slot] = []
+        self._doubts = Doubts()
         self._count = 0
         self._seats.nodes = living_nodes()
         self._fill_seats()
@@ -136,7 +137,10 @@ class RayPool:
         seat = block[0]
         if arrival.error is not None:
             kind, message = diagnose(arrival.error, slot.node or seat.node[:8], self._lives(seat))
-            self._lose(slot, kind, message, str(arrival.error)[:_TEXT_CHARS], events)
+            if kind is ErrorClass.CRASH and slot.hosted is not None:
+                self._doubts.hold(slot.name, arrival.error, self._clock.now())
+            else:
+                self._lose(slot, kind, message, str(arrival.error)[:_TEXT_CHARS], events)
         elif slot.ready:
             events.extend(slot.receive(arrival))
         else:
@@ -163,6 +167,10 @@ class RayPool:
             start_s = _RESHAPED_S if name in self._changing.get(seat.node, ()) else _START_S
             if seat.node not in nodes:
                 self._lose(slot, ErrorClass.INFRA, f"node {slot.node} was lost", "", events)
+            elif self._doubts.is_held(name):
+                if (error := self._doubts.settled(name, now_s)) is not None:
+                    kind, message = diagnose(error, slot.node or seat.node[:8], node_alive=True)
+                    self._lose(slot, kind, message, str(error)[:_TEXT_CHARS], events)
             elif slot.starting and silent_s > start_s:
                 what = f"its process did not start on node {seat.node[:8]} within {start_s:g} s"
                 self._lose(slot, ErrorClass.INFRA, what, "", events)
@@ -179,6 +187,7 @@ class RayPool:
         if slot.hosted is not None:
             events.append(Failed(0.0, *slot.hosted, kind.value, message, text))
         events.append(SlotDown(0.0, slot.name, message))
+        self._doubts.drop(slot.name)
         slot.end()
         block = self._vacate(slot.name)
         if slot.name in self._changing.get(block[0].node, ()):

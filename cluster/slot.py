@@ -72,7 +72,7 @@ class Slot:
         self._commands: list[TrialAction] = []
         self._finishing: set[tuple[TrialId, int]] = set()
         self._step = self._granted = 0
-        self._leaving = self._heard = self._used = False
+        self._leaving = self._heard = self._used = self._worn = False
         self._in_flight = 0
         self._progress_s = self._arrived_s = 0.0
         self.starting = True
@@ -93,7 +93,7 @@ class Slot:
 
     def flush(self) -> None:
         """Send the commands that wait, and what keeps the trial training."""
-        if self._fresh and self._used and self._commands:
+        if self._spent() and self._commands:
             self._send(self._before_start())
             self._renew_if_empty()
         else:
@@ -110,7 +110,10 @@ class Slot:
             self.starting = False
             return []
         self.ran = True
-        events = [event for event in pickle.loads(arrival.answer) if self._concerns(event)]
+        told, worn, returned = pickle.loads(arrival.answer)
+        self._worn = self._worn or bool(worn)
+        self._commands = returned + self._commands
+        events = [event for event in told if self._concerns(event)]
         if not (self._in_flight or self._commands):
             self._finishing.clear()
         self._keep_training(2 if self._heard and took_s < _SHORT_S else 1)
@@ -132,7 +135,7 @@ class Slot:
 
     def _begin(self) -> None:
         self.starting = True
-        self._used = False
+        self._used = self._worn = False
         self._in_flight = 0
         self._progress_s = self._arrived_s = self._clock.now()
         self._process = self._spawn()
@@ -165,7 +168,7 @@ class Slot:
         return self.hosted is not None and not self._leaving and self._step < self._granted
 
     def _keep_training(self, wanted: int = 1) -> None:
-        while self._in_flight < wanted and self._training() and not self._commands:
+        while self._in_flight < wanted and self._training() and not (self._commands or self._worn):
             self._send([], force=True)
 
     def _send(self, commands: list[TrialAction], force: bool = False) -> None:
@@ -184,14 +187,18 @@ class Slot:
         return before
 
     def _renew_if_empty(self) -> None:
-        """With a process per trial: make the next one once this one has nothing left to do."""
-        if not (self._fresh and self._used) or self._in_flight:
+        """Make the next process once this one, which can run no further trial, has nothing to do."""
+        if not self._spent() or self._in_flight:
             return
         if self.hosted is None or self._commands:
             self._kill(self._process)
             self._begin()
             commands, self._commands = self._commands, []
             self._send(commands)
+
+    def _spent(self) -> bool:
+        """Whether the next trial needs another process: each does, or the last one wore this out."""
+        return self._worn or (self._fresh and self._used)
 
     def _call(self, method: Any, *arguments: Any) -> None:
         process, put, now = self._process, self._put, self._clock.now

@@ -24,7 +24,7 @@ def validate(spec: Spec, as_json: Json = False) -> None:
     if read.program is not None:
         program_code(read)
     elif not read.trainable.startswith("<python:"):
-        ModuleCode(read.trainable, str(read.folder.resolve())).load()
+        ModuleCode(read.trainable, str(read.folder.resolve())).check()
     facts = understood(read)
     if as_json:
         print_json(facts)

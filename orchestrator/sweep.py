@@ -321,7 +321,7 @@ def _code(
         if spec.program is not None:
             return program_code(spec)
         code = ModuleCode(spec.trainable, str(spec.folder.resolve()))
-        code.load()
+        code.check()
     except TrainableError as error:
         if not resumes:
             raise

@@ -47,8 +47,14 @@ PICKLE = {
 """The files that may import pickle or cloudpickle, and why; a resume reads nothing of these."""
 DOORS = {"time": {"trials/clock.py"}, "random": {"trials/global_chance.py"}}
 """Modules that bring in time or chance → the files that may import them."""
-ENVIRONMENT = {"cluster/session.py", "trainables/program_guard.py"}
-"""The files that may look at environment variables: Ray's, and those that a program inherits."""
+ENVIRONMENT = {
+    "cluster/session.py",
+    "trainables/process_state.py",
+    "trainables/program_guard.py",
+    "trainables/slot_guard.py",
+}
+"""The files that may look at environment variables: Ray's, those that a program or a helper inherits,
+and those that a trial leaves changed."""
 CEILING = 400
 FORBIDDEN = {"utils", "util", "common", "core", "helpers", "helper", "misc", "lib", "tools"}
 HEAVY = {"ray", "torch", "pandas", "pyarrow", "pydantic", "scipy", "yaml", "rich", "typer"}

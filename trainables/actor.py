@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 import pickle
 import socket
+from pathlib import Path
 from typing import Any
 
+from raysweep.trainables.log import FOLDER as LOGS
 from raysweep.trainables.runner import Holds, HostSpec, Runner
+from raysweep.trainables.slot_guard import begin_guarding
+from raysweep.trainables.trial_process import TrialProcess
 from raysweep.trials.clock import SystemClock
 
 
@@ -25,7 +29,9 @@ class TrialActor:
         self._budget_s = spec.report_batch_s
         node_id = ray.get_runtime_context().get_node_id()
         self._node = f"{socket.gethostname()}:{node_id[:8]}"
-        self._runner = Runner(spec, SystemClock(), self._node, Holds(gpu, cpu))
+        begin_guarding(Path(spec.sweep).absolute() / LOGS)
+        clock = SystemClock()
+        self._runner = Runner(spec, clock, self._node, Holds(gpu, cpu), TrialProcess(clock))
 
     def describe(self) -> dict[str, Any]:
         """Get ready for a first trial, and tell where the process runs.
@@ -42,6 +48,10 @@ class TrialActor:
         }
 
     def exchange(self, commands: bytes) -> bytes:
-        """Carry out a pickled list of pool actions; gives the pickled list of events."""
+        """Carry out a pickled list of pool actions; gives a pickled triple: the events, why
+        this process can run no further trial ("" if it can), and what it has therefore not done.
+        """
         events = self._runner.exchange(pickle.loads(commands), self._budget_s)
-        return pickle.dumps(events, pickle.HIGHEST_PROTOCOL)
+        answer = events, self._runner.worn, self._runner.returned
+        self._runner.returned = []
+        return pickle.dumps(answer, pickle.HIGHEST_PROTOCOL)

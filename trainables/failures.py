@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 
+from raysweep.trainables.folder_imports import LOCAL
 from raysweep.trials.errors import CheckpointError, NoRoom, RaysweepError, ReportError
 from raysweep.trials.events import ErrorClass, Failed
 from raysweep.trials.filesystems import is_full
@@ -11,10 +12,23 @@ from raysweep.trials.trial import TrialId
 
 MESSAGE_CHARS = 2_000
 TRACEBACK_CHARS = 20_000
+TERMINATED = (
+    "the trial's process was told to end (SIGTERM), as when its node shuts down or is preempted"
+)
 
 
-def failed(trial: TrialId, attempt: int, error: BaseException) -> Failed:
-    """The failure of an attempt; no text in it is longer than the journal should carry."""
+def failed(trial: TrialId, attempt: int, error: BaseException, terminated: bool = False) -> Failed:
+    """The failure of an attempt; no text in it is longer than the journal should carry.
+
+    Args:
+        trial: whose.
+        attempt: which.
+        error: what was raised.
+        terminated: the process was told to end: whatever was raised then is not the code's fault.
+    """
+    if terminated:
+        text = shortened(_traceback(error), TRACEBACK_CHARS)
+        return Failed(0.0, trial, attempt, ErrorClass.INFRA.value, TERMINATED, text)
     return Failed(
         0.0,
         trial,
@@ -23,6 +37,17 @@ def failed(trial: TrialId, attempt: int, error: BaseException) -> Failed:
         shortened(_message(error)),
         shortened(_traceback(error), TRACEBACK_CHARS),
     )
+
+
+def forget(error: BaseException) -> None:
+    """Let go of what the frames of a traceback hold: the trial's tensors, files and processes."""
+    left: list[BaseException | None] = [error]
+    while left:
+        one = left.pop()
+        if one is not None and one.__traceback__ is not None:
+            traceback.clear_frames(one.__traceback__)
+            one.__traceback__ = None
+            left += [one.__cause__, one.__context__]
 
 
 def error_class(error: BaseException) -> ErrorClass:
@@ -50,6 +75,8 @@ def _is_out_of_memory(error: BaseException) -> bool:
 def _message(error: BaseException) -> str:
     """The exception's own words; those of raysweep's errors need no type in front of them."""
     text = _text(error)
+    if isinstance(error, ImportError | AttributeError):
+        text += LOCAL.sentence()
     if isinstance(error, RaysweepError):
         return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

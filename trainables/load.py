@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
-import importlib.util
+import importlib.machinery
 import sys
 import traceback
 from collections.abc import Callable
@@ -13,7 +13,14 @@ from types import ModuleType
 from typing import Any, NamedTuple, Protocol
 
 from raysweep.trainables.base import Factory, as_factory
+from raysweep.trainables.folder_imports import LOCAL, is_installed
 from raysweep.trials.errors import TrainableError
+
+_NEEDED = {
+    "raysweep", "ray", "cloudpickle", "numpy", "pandas", "pyarrow", "pydantic", "rich", "scipy",
+    "torch", "typer", "yaml",
+}  # fmt: skip
+"""Modules that this package or Ray may import at any time."""
 
 
 class Code(Protocol):
@@ -33,6 +40,17 @@ class ModuleCode(NamedTuple):
     def load(self) -> Factory:
         """Import the module and make a factory of what `name` stands for."""
         return as_factory(load_target(self.target, Path(self.folder)))
+
+    def check(self) -> None:
+        """See whether it can be loaded, in a process that does not run it: the driver.
+
+        Raises:
+            TrainableError: it cannot.
+        """
+        try:
+            self.load()
+        finally:
+            LOCAL.let_go()
 
 
 class PickledCode(NamedTuple):
@@ -70,7 +88,8 @@ def check_picklable(target: Callable[..., Any] | type[Any]) -> PickledCode:
 def load_target(target: str, folder: Path) -> Any:
     """What `module:name` stands for, its module imported from `folder` or from the environment.
 
-    The folder stays first on `sys.path`, since training code may import its neighbours later.
+    From now on what stands in the folder finds its neighbours first, and is found last by others
+    (`folder_imports`).
 
     Raises:
         TrainableError: the module cannot be found or raises, or has no such name.
@@ -93,13 +112,10 @@ def load_target(target: str, folder: Path) -> Any:
 
 
 def _import(name: str, folder: Path) -> ModuleType:
-    _put_first(str(folder))
+    LOCAL.add(str(folder))
     own = _own_file(name, folder)
-    if own is not None and name.partition(".")[0] in sys.stdlib_module_names:
-        raise TrainableError(
-            f"{own} is named like a module of Python's standard library; rename the file"
-        )
     if own is not None:
+        _check_name(name.partition(".")[0], own)
         _forget_namesake(name, own)
     importlib.invalidate_caches()
     try:
@@ -112,9 +128,26 @@ def _import(name: str, folder: Path) -> ModuleType:
         raise TrainableError(_raised(name, error)) from error
 
 
-def _put_first(folder: str) -> None:
-    if sys.path[:1] != [folder]:
-        sys.path.insert(0, folder)
+def _check_name(top: str, own: Path) -> None:
+    """Refuse a name under which this process, or one of its libraries, needs another module."""
+    if top in sys.stdlib_module_names:
+        raise TrainableError(
+            f"{own} is named like a module of Python's standard library; rename the file"
+        )
+    loaded = sys.modules.get(top)
+    file = getattr(loaded, "__file__", None)
+    if file is None and top in _NEEDED:
+        spec = importlib.machinery.PathFinder.find_spec(top)
+        file = spec.origin if spec is not None else None
+    if file is None or Path(file).resolve() in (
+        own.resolve(),
+        own.parent.resolve() / "__init__.py",
+    ):
+        return
+    if top in _NEEDED or is_installed(Path(file)):
+        raise TrainableError(
+            f"{own} is named like {file}, which this process needs by that name; rename the file"
+        )
 
 
 def _own_file(name: str, folder: Path) -> Path | None:
@@ -151,7 +184,7 @@ def _raised(name: str, error: BaseException) -> str:
         and "importlib" not in Path(f.filename).parts
     ]  # fmt: skip
     lines = traceback.format_list(frames[-3:]) + traceback.format_exception_only(error)
-    return f"importing {name!r} raised:\n{''.join(lines).rstrip()}"
+    return f"importing {name!r} raised:\n{''.join(lines).rstrip()}{LOCAL.sentence()}"
 
 
 def _no_attribute(module: ModuleType, target: str, part: str, value: Any) -> str:

@@ -2,8 +2,8 @@
 
 Run as a script by file name, with the standard library only. On standard input it reads one line,
 the job; after that the input stays open for as long as the trial lives, and its end, for whatever
-reason, ends the program: SIGTERM to all its processes, SIGKILL after `grace_s`. When the program
-has ended it writes one line of JSON, `{"code": ..., "stderr": the end of what it wrote there}`.
+reason, ends the program: SIGTERM to all its processes, SIGKILL after `grace_s`. What the program
+leaves behind, in sessions of its own too, is ended with it. When that is done it writes one line of JSON, `{"code": ..., "stderr": the end of what it wrote there}`.
 
 It is also the one place of the training code that looks at the environment, since that is where
 the program's own environment is made.
@@ -15,16 +15,29 @@ import contextlib
 import json
 import os
 import re
+import select
 import shutil
 import signal
 import subprocess
 import sys
 import threading
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from raysweep.trainables import descendants
+else:
+    sys.path.append(str(Path(__file__).parent))
+    import descendants
 
 TAIL_BYTES = 4_000
 _OUT, _LOG = 1, 2
 _MARK = "RAYSWEEP_SESSION"  # cluster.reaper.MARK; no imports here
+_SLOT_MARK = (
+    "RAYSWEEP_SLOT"  # slot_guard.MARK: by it the slot's guard kills, and this one is gentler
+)
+_FLUSHES = "wandb-core"
+"""What uploads W&B's runs: it ends by itself when it has, and may take `grace_s` for it."""
 _VARIABLE = re.compile(r"\$\{envvar:([A-Z0-9_]*)\}")  # program_command.ENVIRONMENT; no imports here
 
 
@@ -35,6 +48,7 @@ def main() -> None:
     PYTHONPATH), `env` (set), `defaults` (set unless they are set), `grace_s`.
     """
     _unmark()
+    descendants.adopt_orphans()
     job = json.loads(_line())
     try:
         answer = _run(job)
@@ -79,13 +93,14 @@ def _run(job: dict[str, Any]) -> dict[str, Any]:
     copying.start()
     threading.Thread(target=_watch, args=(program, job["grace_s"]), daemon=True).start()
     code = program.wait()
-    _signal(program, signal.SIGKILL)  # what it left behind holds memory, perhaps on a GPU
+    _clear(job["grace_s"])  # what it left behind holds memory, perhaps on a GPU
     copying.join(1.0)
     return {"code": code, "stderr": bytes(tail).decode("utf-8", "replace")}
 
 
 def _environment(job: dict[str, Any]) -> dict[str, str]:
     environment = {**job["defaults"], **os.environ, **job["env"]}  # noqa: TID251 - a program's is made here
+    environment.pop(_SLOT_MARK, None)
     if sys.argv[1:]:
         environment[_MARK] = sys.argv[1]  # the program itself may be killed by it
     before = environment.get("PYTHONPATH")
@@ -107,16 +122,29 @@ def _watch(program: subprocess.Popen[bytes], grace_s: float) -> None:
     """Wait for the end of standard input, then end the program."""
     while os.read(0, 1 << 16):
         pass
-    _signal(program, signal.SIGTERM)
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(program.pid, signal.SIGTERM)
     try:
         program.wait(grace_s)
     except subprocess.TimeoutExpired:
-        _signal(program, signal.SIGKILL)
+        program.kill()  # the main thread goes on, and ends the others
 
 
-def _signal(program: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(program.pid, number)
+def _clear(grace_s: float) -> None:
+    """End every process below this one."""
+    this = os.getpid()
+    descendants.end(lambda: descendants.descendants(this, _flushes))
+    descendants.reap()
+    end = select.poll()
+    for process in descendants.descendants(this):
+        with contextlib.suppress(ProcessLookupError):
+            end.register(os.pidfd_open(process.pid), select.POLLIN)
+            end.poll(grace_s * 1000)
+    descendants.end(lambda: descendants.descendants(this))
+
+
+def _flushes(pid: int) -> bool:
+    return descendants.name_of(pid) == _FLUSHES
 
 
 if __name__ == "__main__":

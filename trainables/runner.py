@@ -8,15 +8,16 @@ import gc
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO, cast
+from typing import Any, NamedTuple
 
 from raysweep.trainables.base import Factory, Trainable
 from raysweep.trainables.batch import Batch
 from raysweep.trainables.checkpoint import verify_checkpoint, write_checkpoint
-from raysweep.trainables.failures import failed, shortened
+from raysweep.trainables.failures import failed, forget, shortened
 from raysweep.trainables.load import Code
 from raysweep.trainables.log import FOLDER as LOGS
 from raysweep.trainables.log import TrialLog
+from raysweep.trainables.trial_process import TrialProcess
 from raysweep.trainables.values import clean
 from raysweep.trials.actions import Finish, Pause, RunTo, Start, Stop, TrialAction
 from raysweep.trials.clock import Clock
@@ -92,9 +93,22 @@ class Runner:
         clock: for training time and for the age of checkpoints.
         node: the node's name as `Started` reports it.
         holds: what its trials are told that they hold.
+        process: brings the process back to its beginning after each trial; None: the process
+            has other uses, and is left alone.
+
+    Attributes:
+        worn: why the process can run no further trial, "" while it can.
+        returned: commands that came afterwards, which another process has to carry out.
     """
 
-    def __init__(self, spec: HostSpec, clock: Clock, node: str = "", holds: Holds = Holds()):  # noqa: B008
+    def __init__(
+        self,
+        spec: HostSpec,
+        clock: Clock,
+        node: str = "",
+        holds: Holds = Holds(),  # noqa: B008
+        process: TrialProcess | None = None,
+    ):
         self._spec = spec
         self._sweep = Path(spec.sweep).absolute()  # training code may change the working directory
         self._clock = clock
@@ -102,12 +116,17 @@ class Runner:
         self._factory: Factory | None = None
         self._hosted: _Hosted | None = None
         self._events: list[Event] = []
-        self._log = TrialLog()
+        self._process = process
+        self._log = TrialLog(of_process=process is not None)
+        self.worn = ""
+        self.returned: list[TrialAction] = []
 
     def warm(self) -> None:
         """Import the training code now; what that raises is told by the first trial that needs it."""
         with contextlib.suppress(*_USERS_ERRORS):
             self._factory = self._spec.code.load()
+        if self._process is not None:
+            self._process.imported()
 
     def exchange(self, commands: Sequence[TrialAction], budget_s: float) -> list[Event]:
         """Carry out `commands` in order, then train until the grant, the end or `budget_s`.
@@ -117,8 +136,7 @@ class Runner:
         the time. Nothing that the training code raises leaves this method but KeyboardInterrupt.
         """
         deadline_s = self._clock.now() + budget_s
-        out = cast(TextIO, self._log)
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
+        with self._log.redirected():
             for command in commands:
                 self._carry_out(command)
             if self._hosted is not None and self._hosted.step < self._hosted.run_to:
@@ -127,6 +145,9 @@ class Runner:
         return events
 
     def _carry_out(self, command: TrialAction) -> None:
+        if self.worn:
+            self.returned.append(command)
+            return
         if isinstance(command, Start):
             self._start(command)
             return
@@ -142,12 +163,18 @@ class Runner:
 
     def _start(self, start: Start) -> None:
         self._drop()
+        if self.worn:
+            self.returned.append(start)
+            return
+        if self._process is not None:
+            self._process.begin()
         self._log.aim(self._sweep / LOGS / f"{start.trial}-{start.attempt}.txt")
         began_s = self._clock.now()
         try:
             self._hosted = self._set_up(start)
         except _USERS_ERRORS as error:
-            self._events.append(failed(start.trial, start.attempt, error))
+            self._note_failure(start, error)
+            self._leave()
             return
         setup_s = self._clock.now() - began_s
         at = (start.trial, start.attempt, start.step, start.slot, self._node)
@@ -306,8 +333,13 @@ class Runner:
 
     def _fail(self, hosted: _Hosted, error: BaseException) -> None:
         self._send(hosted)
-        self._events.append(failed(hosted.trial, hosted.attempt, error))
+        self._note_failure(hosted, error)
         self._drop()
+
+    def _note_failure(self, of: Start | _Hosted, error: BaseException) -> None:
+        terminated = self._process is not None and self._process.is_terminated()
+        self._events.append(failed(of.trial, of.attempt, error, terminated))
+        forget(error)
 
     def _drop(self) -> None:
         """Let go of the hosted trial and of the memory that it held on a GPU."""
@@ -316,6 +348,12 @@ class Runner:
             return
         _quietly_clean_up(hosted.trainable)
         del hosted
+        self._leave()
+
+    def _leave(self) -> None:
+        """Undo what a trial that has let go of all it had has left in the process."""
+        if self._process is not None:
+            self.worn = self._process.end(self._log.out) or ""
         self._log.aim(None)
         torch = sys.modules.get("torch")
         if torch is not None and torch.cuda.is_initialized():

@@ -15,12 +15,12 @@ def equal_by_class(cls: type[_T]) -> type[_T]:
     """
 
     def equal(self: Any, other: object) -> bool:
-        return type(self) is type(other) and tuple.__eq__(self, other)  # type: ignore[arg-type]
+        return type(self) is type(other) and bool(tuple.__eq__(self, other))
 
     def unequal(self: Any, other: object) -> bool:
         return not equal(self, other)
 
-    cls.__eq__, cls.__ne__ = equal, unequal  # type: ignore[method-assign, assignment]
+    cls.__eq__, cls.__ne__ = equal, unequal  # type: ignore[method-assign]
     return cls
 
 

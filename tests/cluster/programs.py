@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import threading
@@ -53,6 +54,11 @@ def misdeed(what: str | None, step: int) -> dict[str, Any]:
     if what == "exit":
         os._exit(3)
     if what == "sigkill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if what == "sigterm":
+        os.kill(os.getpid(), signal.SIGTERM)
+    if what == "helpers":
+        multiprocessing.get_context("fork").Process(target=threading.Event().wait).start()
         os.kill(os.getpid(), signal.SIGKILL)
     if what == "hang":
         threading.Event().wait()

@@ -84,6 +84,8 @@ class TestRayPool(PoolContract):
         ("object", ErrorClass.REPORT, "metric 'model' is of type _thread.lock"),
         ("exit", ErrorClass.CRASH, "process died on node .*, which lives on"),
         ("sigkill", ErrorClass.CRASH, "process died on node .*, which lives on"),
+        ("sigterm", ErrorClass.INFRA, r"told to end \(SIGTERM\)"),
+        ("helpers", ErrorClass.CRASH, "process died on node .*, which lives on"),
         ("hang", ErrorClass.STUCK, "no progress for .* s"),
         ("systemexit", ErrorClass.ERROR, "SystemExit: bye"),
         ("unpicklable", ErrorClass.ERROR, "Unpicklable: holds a lock"),
@@ -101,7 +103,7 @@ def test_a_bad_trial_costs_itself_alone(
     failed = watched.until(Failed, "t000002")
     assert failed.error == error
     assert re.search(message, failed.message)
-    assert watched.steps("t000002") == ([1] if error in ("report", "error") else [])
+    assert watched.steps("t000002") == ([1] if error in ("report", "error", "infra") else [])
     watched.until(Ended, "t000001")
     assert watched.steps("t000001") == list(range(1, steps + 1))
     slot = _a_free_slot(watched)

@@ -49,7 +49,10 @@ class Process:
         ]
 
     def _exchange(self, commands: bytes) -> bytes:
-        return pickle.dumps(self.runner.exchange(pickle.loads(commands), 0.25))
+        events = self.runner.exchange(pickle.loads(commands), 0.25)
+        answer = events, self.runner.worn, self.runner.returned
+        self.runner.returned = []
+        return pickle.dumps(answer)
 
     def _train(self, config: dict[str, Any]) -> Iterator[dict[str, float]]:
         for number in range(config.get("end", 1000)):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import functools
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -12,6 +13,8 @@ import pytest
 from raysweep.trainables.base import ReadyFactory, Trainable, as_factory
 from raysweep.trainables.load import ModuleCode, check_picklable, load_target
 from raysweep.trials.errors import TrainableError
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -162,3 +165,70 @@ def test_a_ready_factory_is_taken_as_it_is() -> None:
     trainable = check_picklable(making).load()()
     trainable.setup({})
     assert trainable.step() == {"n": 6}
+
+
+MISLEADING = (
+    "abc", "asyncio", "code", "cloudpickle", "datetime", "json", "logging", "numpy", "pandas",
+    "pickle", "pyarrow", "pydantic", "queue", "random", "ray", "raysweep", "rich", "signal",
+    "string", "threading", "token", "torch", "types", "typing", "yaml",
+)  # fmt: skip
+OWN = """
+import helper
+import colorsys  # in the standard library, too, and nothing else has imported it
+
+def train(config):
+    import later
+    yield {"loss": helper.VALUE + later.VALUE, "mine": colorsys.MINE}
+"""
+
+
+def exercises(folder: Path) -> None:
+    """Training code in a folder of files that bear the names of modules."""
+    for name in MISLEADING:
+        (folder / f"{name}.py").write_text("raise RuntimeError('nobody meant ' + __file__)")
+    (folder / "train.py").write_text(OWN)
+    (folder / "helper.py").write_text("VALUE = 1")
+    (folder / "later.py").write_text("VALUE = 2")
+    (folder / "colorsys.py").write_text("MINE = True")
+
+
+def test_files_named_like_modules_are_in_nobody_elses_way(tmp_path: Path) -> None:
+    exercises(tmp_path)
+    script = f"""
+import sys
+sys.path = [entry for entry in sys.path if entry]
+from pathlib import Path
+from raysweep.trainables.load import ModuleCode, load_target
+ModuleCode("train:train", {str(tmp_path)!r}).check()
+import colorsys
+assert colorsys.rgb_to_hls, "the driver needs the other one"
+del sys.modules["colorsys"], sys.modules["train"]
+train = load_target("train:train", Path({str(tmp_path)!r}))
+import pdb, pandas, pyarrow.parquet, torch, yaml, ray  # pdb imports code
+print([*train({{}})])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "[{'loss': 3, 'mine': True}]\n", done.stderr
+
+
+@pytest.mark.parametrize("name", ["ray", "raysweep", "numpy", "torch", "pytest"])
+def test_training_code_named_like_what_is_needed_is_refused_with_both_files(
+    folder: Path, name: str
+) -> None:
+    (folder / f"{name}.py").write_text("def train(config): ...")
+    before = sys.modules.get(name)
+    said = rf"{name}\.py is named like .*{name}/__init__\.py, which this process needs by that name"
+    with pytest.raises(TrainableError, match=said):
+        load_target(f"{name}:train", folder)
+    assert sys.modules.get(name) is before
+
+
+def test_a_module_that_hides_another_is_named_where_that_fails(folder: Path) -> None:
+    (folder / "wave.py").write_text("")
+    (folder / "hides.py").write_text("import wave\nwave.open\n")
+    said = r"(?s)has no attribute 'open'.*`import wave` of the training code finds .*/wave.py, which hides .*/wave.py; rename"
+    sys.modules.pop("wave", None)
+    with pytest.raises(TrainableError, match=said):
+        load_target("hides:train", folder)

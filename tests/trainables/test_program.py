@@ -234,6 +234,37 @@ def test_a_stop_ends_the_program_and_all_its_processes(
     assert not folder.exists()
 
 
+RANKS = """
+import os, subprocess, sys, wandb
+sleep = [sys.executable, "-c", "import signal; signal.pthread_sigmask(0, {15}); signal.pause()"]
+rank = subprocess.Popen(sleep, start_new_session=True)
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        open("daemon", "w").write(str(os.getpid()))
+        os.execv(sleep[0], sleep)
+    os._exit(0)
+os.wait()
+while not os.path.exists("daemon") or not open("daemon").read():
+    pass
+open("pids", "w").write(f"{os.getpid()} {rank.pid} " + open("daemon").read())
+wandb.init()
+wandb.log({"loss": 1})
+"""
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+def test_ranks_in_sessions_of_their_own_end_with_their_program(tmp_path: Path, steps: int) -> None:
+    """As torchrun starts them; one step: stopped while it waits; two: it has ended by itself."""
+    program = started(standin(tmp_path, make(tmp_path, RANKS)))
+    for _ in range(steps):
+        program.step()
+    program.cleanup()
+    pids = [int(pid) for pid in (tmp_path / "pids").read_text().split()]
+    assert len(pids) == 3
+    assert not any(alive(pid) for pid in pids), "before the next trial begins"
+
+
 def test_a_program_does_not_outlive_the_process_of_its_trial(tmp_path: Path) -> None:
     make(tmp_path, STUBBORN)
     host = f"""
