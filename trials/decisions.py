@@ -14,13 +14,13 @@ def equal_by_class(cls: type[_T]) -> type[_T]:
     `Stop(reason)`. The hash stays that of a tuple.
     """
 
-    def equal(self: Any, other: object) -> bool:
-        return type(self) is type(other) and bool(tuple.__eq__(self, other))
+    def equal(self: tuple[Any, ...], other: object) -> bool:
+        return type(self) is type(other) and tuple.__eq__(self, other)
 
-    def unequal(self: Any, other: object) -> bool:
+    def unequal(self: tuple[Any, ...], other: object) -> bool:
         return not equal(self, other)
 
-    cls.__eq__, cls.__ne__ = equal, unequal  # type: ignore[method-assign]
+    cls.__eq__, cls.__ne__ = equal, unequal  # type: ignore[method-assign, assignment]
     return cls
 
 
