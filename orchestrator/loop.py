@@ -13,7 +13,7 @@ from raysweep.orchestrator.turn import DURABLE
 from raysweep.trials import actions
 from raysweep.trials.clock import Clock
 from raysweep.trials.decisions import Verdict
-from raysweep.trials.events import Closed, Event, Interrupted, Opened, Suggested, Ticked
+from raysweep.trials.events import Closed, Event, Interrupted, Opened, Silent, Suggested, Ticked
 from raysweep.trials.trial import TrialId
 
 
@@ -115,6 +115,9 @@ class Loop:
         proposed: deque[Event] = deque()  # before all else: a replay must ask when this one did
         while proposed or queue:
             event = (proposed or queue).popleft()
+            if isinstance(event, Silent):
+                self._observe(event, ())
+                continue
             turn = self._state.handle(event)
             self._journal.append(event, turn.verdicts)
             self._observe(event, turn.verdicts)

@@ -92,6 +92,8 @@ class Progress:
         self.running = False
         self.closed: events.Closed | None = None
         self.live: dict[TrialId, Tracked] = {}
+        self.silent: dict[TrialId, events.Silent] = {}
+        """The last sign of life of each trial that has not reported since."""
         self._budget, self._gpu = rules.budget, rules.gpu
         self._metric = rules.goal.metric
         self._sign = -1.0 if rules.goal.mode == "max" else 1.0
@@ -112,11 +114,16 @@ class Progress:
             events.Ended: self._ended,
             events.Failed: self._failed,
             events.Closed: self._closed,
+            events.Silent: self._silent,
         }
 
     def observe(self, event: Event, verdicts: Sequence[Verdict]) -> None:
         """Take in one event with the verdicts that were taken on it."""
         at = event.at
+        if self.silent and not isinstance(event, events.Silent):
+            self.silent.pop(getattr(event, "trial", ""), None)
+            for verdict in verdicts:
+                self.silent.pop(verdict.trial, None)
         if at > self.at:
             self.gpu_s += (at - self.at) * self._held
             self.at = at
@@ -246,6 +253,9 @@ class Progress:
         self._note(Failure(event.trial, event.attempt, event.error, event.message))
         if not any(v.trial == event.trial and v.verb in _SETTLED for v in verdicts):
             self._move(event.trial, trial, Status.FAILED)
+
+    def _silent(self, event: events.Silent, verdicts: Sequence[Verdict]) -> None:
+        self.silent[event.trial] = event
 
     def _closed(self, event: events.Closed, verdicts: Sequence[Verdict]) -> None:
         self.closed, self.running = event, False

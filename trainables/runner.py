@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any, NamedTuple, TextIO, cast
 
 from raysweep.trainables.base import Factory, Trainable
-from raysweep.trainables.batch import Batch
 from raysweep.trainables.checkpoint import verify_checkpoint, write_checkpoint
+from raysweep.trainables.courier import Phase
 from raysweep.trainables.failures import failed
 from raysweep.trainables.load import Code
 from raysweep.trainables.log import FOLDER as LOGS
 from raysweep.trainables.log import TrialLog
+from raysweep.trainables.outbox import Outbox
 from raysweep.trainables.values import clean
 from raysweep.trials.actions import Finish, Pause, RunTo, Start, Stop, TrialAction
 from raysweep.trials.clock import Clock
@@ -42,6 +43,8 @@ class HostSpec(NamedTuple):
         every_s: write a checkpoint when the last one is older than this; None: never.
         every_steps: write a checkpoint at each multiple of this many steps; None: never.
         report_batch_s: how long reports are gathered before they are sent.
+        pulse_s: how long a step lasts before a first sign of life is sent, and between two.
+        cleanup_s: how long a cleanup may take before its process is given up.
     """
 
     code: Code
@@ -50,6 +53,8 @@ class HostSpec(NamedTuple):
     every_s: float | None = None
     every_steps: int | None = None
     report_batch_s: float = 0.2
+    pulse_s: float = 30.0
+    cleanup_s: float = 45.0
 
 
 class Holds(NamedTuple):
@@ -63,7 +68,7 @@ class _Hosted:
     """The trial that the process runs at present."""
 
     __slots__ = (
-        "attempt", "batch", "came_from", "elapsed_s", "run_to", "saved", "saved_at_s", "step",
+        "attempt", "came_from", "elapsed_s", "owes_save", "run_to", "saved", "saved_at_s", "step",
         "trainable", "trial",
     )  # fmt: skip
 
@@ -76,7 +81,8 @@ class _Hosted:
         self.elapsed_s = 0.0
         self.saved: tuple[int, str | None] = (start.step, start.checkpoint)
         self.saved_at_s = now_s
-        self.batch = Batch()
+        self.owes_save = False
+        """Whether it has ended and its last checkpoint is still to be written."""
 
 
 class Runner:
@@ -87,6 +93,10 @@ class Runner:
         clock: for training time and for the age of checkpoints.
         node: the node's name as `Started` reports it.
         holds: what its trials are told that they hold.
+
+    Attributes:
+        outbox: what the process has to tell and has not answered yet.
+        phase: what it is at, for another thread to see; None: at nothing.
     """
 
     def __init__(self, spec: HostSpec, clock: Clock, node: str = "", holds: Holds = Holds()):  # noqa: B008
@@ -96,7 +106,9 @@ class Runner:
         self._node, self._holds = node, holds
         self._factory: Factory | None = None
         self._hosted: _Hosted | None = None
-        self._events: list[Event] = []
+        self._leaving: _Hosted | None = None
+        self.outbox = Outbox()
+        self.phase: Phase | None = None
         self._log = TrialLog()
 
     def warm(self) -> None:
@@ -110,16 +122,21 @@ class Runner:
         At its grant a trial stays as it is, in memory, until the next command. A command for a
         trial that is not hosted here is ignored. Events carry `at=0.0`; who receives them knows
         the time. Nothing that the training code raises leaves this method but KeyboardInterrupt.
+
+        A trial that has told of its end is still in memory when this returns: its last checkpoint
+        is written and its cleanup called by the next exchange, before all else, so that neither
+        can take its reports with it.
         """
         deadline_s = self._clock.now() + budget_s
         out = cast(TextIO, self._log)
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
+            self._part()
             for command in commands:
                 self._carry_out(command)
             if self._hosted is not None and self._hosted.step < self._hosted.run_to:
                 self._train(self._hosted, deadline_s)
-        events, self._events = self._events, []
-        return events
+        self.phase = None
+        return self.outbox.take()[1]
 
     def _carry_out(self, command: TrialAction) -> None:
         if isinstance(command, Start):
@@ -131,22 +148,27 @@ class Runner:
         if isinstance(command, RunTo):
             hosted.run_to = max(hosted.run_to, command.step)
         elif isinstance(command, Stop):
-            self._drop()
+            self._leave(hosted)
+            self._part()
         else:
             self._save_and_drop(hosted, command)
 
     def _start(self, start: Start) -> None:
-        self._drop()
+        if self._hosted is not None:
+            self._leave(self._hosted)
+        self._part()
         self._log.aim(self._sweep / LOGS / f"{start.trial}-{start.attempt}.txt")
+        self._is_at("setup", start.trial, start.attempt)
+        self.outbox.begin(start.trial, start.attempt)
         began_s = self._clock.now()
         try:
             self._hosted = self._set_up(start)
         except _USERS_ERRORS as error:
-            self._events.append(failed(start.trial, start.attempt, error))
+            self._tell(failed(start.trial, start.attempt, error))
             return
         setup_s = self._clock.now() - began_s
         at = (start.trial, start.attempt, start.step, start.slot, self._node)
-        self._events.append(Started(0.0, *at, setup_s, *self._holds))
+        self._tell(Started(0.0, *at, setup_s, *self._holds))
 
     def _set_up(self, start: Start) -> _Hosted:
         if self._factory is None:
@@ -163,28 +185,27 @@ class Runner:
             if start.checkpoint is not None:
                 _restore(trainable, self._sweep / start.checkpoint)
         except BaseException:
-            _quietly_clean_up(trainable)
+            self._leave(_Hosted(start, trainable, self._clock.now()))
             raise
         return _Hosted(start, trainable, self._clock.now())
 
     def _train(self, hosted: _Hosted, deadline_s: float) -> None:
         """Step until the grant, the end of the training, a failure, the deadline or enough reports."""
+        self._is_at("train", hosted.trial, hosted.attempt)
         try:
             ended = self._steps(hosted, deadline_s)
         except _USERS_ERRORS as error:
             self._fail(hosted, error)
             return
-        self._send(hosted)
         if ended:
-            if hosted.trainable.can_save and hosted.saved[0] != hosted.step:
-                with contextlib.suppress(CheckpointError):  # what it learnt is worth having anyway
-                    self._checkpoint(hosted)
-            self._events.append(Ended(0.0, hosted.trial, hosted.attempt, hosted.step))
-            self._drop()
+            hosted.owes_save = hosted.trainable.can_save and hosted.saved[0] != hosted.step
+            at = (hosted.trial, hosted.attempt, hosted.step)
+            self._tell(Ended(0.0, *at, hosted.owes_save))
+            self._leave(hosted)
 
     def _steps(self, hosted: _Hosted, deadline_s: float) -> bool:
         """The hot loop. True when nothing is left to train."""
-        now, trainable, add = self._clock.now, hosted.trainable, hosted.batch.add
+        now, trainable, put = self._clock.now, hosted.trainable, self.outbox.report
         saves = self._spec.every_s is not None or self._spec.every_steps is not None
         before_s = now()
         run_to = min(hosted.run_to, hosted.step + _MAX_REPORTS)
@@ -199,11 +220,12 @@ class Runner:
             if hosted.step == hosted.came_from:
                 self._check_metrics(row)
             step = hosted.step + 1
-            add(step, hosted.elapsed_s, row)
+            put(after_s, step, hosted.elapsed_s, row)
             trainable.step_number = hosted.step = step
             before_s = after_s
             if trainable.has_checkpoint or (saves and self._save_is_due(hosted, after_s)):
                 self._checkpoint(hosted)
+                self._is_at("train", hosted.trial, hosted.attempt)
                 before_s = now()
         return False
 
@@ -245,12 +267,17 @@ class Runner:
         return due and hosted.trainable.can_save
 
     def _checkpoint(self, hosted: _Hosted) -> None:
-        """Write a checkpoint of the present step and tell of it after the reports up to it."""
-        self._send(hosted)
-        path = self._save(hosted)
-        self._events.append(Checkpointed(0.0, hosted.trial, hosted.attempt, hosted.step, path))
+        """Write a checkpoint of the present step; one that fails costs what it would have saved."""
+        try:
+            path = self._save(hosted)
+        except CheckpointError as error:
+            hosted.saved_at_s = self._clock.now()  # as often as ever, not at each step
+            self._warn(hosted, error)
+            return
+        self._tell(Checkpointed(0.0, hosted.trial, hosted.attempt, hosted.step, path))
 
     def _save(self, hosted: _Hosted) -> str:
+        self._is_at("save", hosted.trial, hosted.attempt)
         try:
             path = write_checkpoint(
                 self._sweep, hosted.trial, hosted.attempt, hosted.step, hosted.trainable.save
@@ -273,29 +300,58 @@ class Runner:
             if isinstance(command, Pause):
                 self._fail(hosted, error)
                 return
+            self._warn(hosted, error)
             path = None  # it has done its work: what it reported stands
         answer = Paused if isinstance(command, Pause) else Finished
-        self._events.append(answer(0.0, hosted.trial, hosted.attempt, hosted.step, path))
-        self._drop()
+        self._tell(answer(0.0, hosted.trial, hosted.attempt, hosted.step, path))
+        self._leave(hosted)
 
-    def _send(self, hosted: _Hosted) -> None:
-        """Put what was reported since the last time among the events."""
-        reported = hosted.batch.take(hosted.trial, hosted.attempt)
-        if reported is not None:
-            self._events.append(reported)
+    @staticmethod
+    def _warn(hosted: _Hosted, error: CheckpointError) -> None:
+        """Into the trial's log: a checkpoint that it can do without was not written."""
+        print(  # noqa: T201  # standard error is the trial's log here
+            f"raysweep: no checkpoint of {hosted.trial} at step {hosted.step}: {error}",
+            file=sys.stderr,
+        )
+
+    def _tell(self, event: Event) -> None:
+        self.outbox.tell(self._clock.now(), event)
+
+    def _is_at(self, doing: str, trial: TrialId, attempt: int) -> None:
+        self.phase = Phase(doing, trial, attempt, self._clock.now())
 
     def _fail(self, hosted: _Hosted, error: BaseException) -> None:
-        self._send(hosted)
-        self._events.append(failed(hosted.trial, hosted.attempt, error))
+        self._tell(failed(hosted.trial, hosted.attempt, error))
+        self._leave(hosted)
+
+    def _leave(self, hosted: _Hosted) -> None:
+        """All is told of the trial: what is left to do comes with `_part`."""
+        self._hosted, self._leaving = None, hosted
+
+    def _part(self) -> None:
+        """Write the last checkpoint of the trial that has left, if it owes one, and clean up."""
+        leaving = self._leaving
+        if leaving is None:
+            return
+        if leaving.owes_save:
+            leaving.owes_save = False
+            path = None
+            try:
+                path = self._save(leaving)
+            except CheckpointError as error:  # what it learnt is worth having anyway
+                self._warn(leaving, error)
+            self._tell(Finished(0.0, leaving.trial, leaving.attempt, leaving.step, path))
+        self._is_at("cleanup", leaving.trial, leaving.attempt)
+        del leaving
         self._drop()
 
     def _drop(self) -> None:
-        """Let go of the hosted trial and of the memory that it held on a GPU."""
-        hosted, self._hosted = self._hosted, None
-        if hosted is None:
+        """Let go of the trial that has left and of the memory that it held on a GPU."""
+        leaving, self._leaving = self._leaving, None
+        if leaving is None:
             return
-        _quietly_clean_up(hosted.trainable)
-        del hosted
+        _quietly_clean_up(leaving.trainable)
+        del leaving
         self._log.aim(None)
         torch = sys.modules.get("torch")
         if torch is not None and torch.cuda.is_initialized():

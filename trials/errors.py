@@ -12,6 +12,7 @@ RaysweepError
 │   └── StoreCorrupt          checksums, ranges or chains do not fit
 ├── CheckpointError           a checkpoint is incomplete or does not match its hashes
 ├── ReportError               a trial reported something that cannot be recorded
+├── AnswerError               a trial's process answered what no trial of it can have done
 └── IllegalTransition         a trial was asked to make a move that its state does not allow
 
 Every message says what was given, what is allowed and what to do.
@@ -66,6 +67,10 @@ class CheckpointError(RaysweepError):
 
 class ReportError(RaysweepError):
     """A trial reported something that cannot be recorded."""
+
+
+class AnswerError(RaysweepError):
+    """What a trial's process answered is no data of ours, or cannot be true."""
 
 
 class IllegalTransition(RaysweepError):

@@ -196,12 +196,16 @@ class Finished(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """The training code has nothing more to train after `step`."""
+    """The training code has nothing more to train after `step`.
+
+    If it is `saving`, `Finished` will tell of its last checkpoint; journals of 0.1 had that before.
+    """
 
     at: float
     trial: TrialId
     attempt: int
     step: int
+    saving: bool = False
 
 
 class Failed(NamedTuple):
@@ -213,6 +217,23 @@ class Failed(NamedTuple):
     error: str
     message: str
     traceback: str
+
+
+class Silent(NamedTuple):
+    """A trial has not reported for long; shown, and never recorded.
+
+    `doing` is what its process is at: "setup", "train", "save" or "cleanup"; `cores` how many
+    cores the process and its descendants kept busy of late, None where that cannot be told. `full`
+    says that no core of the cluster was free, so that a Ray task of the trial may wait for ever.
+    """
+
+    at: float
+    trial: TrialId
+    attempt: int
+    doing: str
+    silent_s: float
+    cores: float | None
+    full: bool = False
 
 
 class Ticked(NamedTuple):
@@ -251,6 +272,7 @@ Event = (
     | Finished
     | Ended
     | Failed
+    | Silent
     | Ticked
     | Interrupted
     | Closed
@@ -263,4 +285,4 @@ EVENTS: dict[str, type[Any]] = {
         Reported, Checkpointed, Paused, Finished, Ended, Failed, Ticked, Interrupted, Closed,
     )
 }  # fmt: skip
-"""Every event by the name that stands in the journal."""
+"""Every event of the journal, by the name that it has there; `Silent` is in none."""
