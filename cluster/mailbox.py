@@ -41,7 +41,9 @@ class Mailbox:
         self._news.clear()
         letters, self._letters = self._letters, []
         self._on_their_way = [arrived for _, _, arrived in letters]
-        lines = [sender.encode() + b" " + letter.replace(b"\n", b" ") for sender, letter, _ in letters]
+        lines = [
+            sender.encode() + b" " + letter.replace(b"\n", b" ") for sender, letter, _ in letters
+        ]
         return b"\n".join([b"%d" % self._asked, *lines])
 
     async def ask(self, number: int) -> None:

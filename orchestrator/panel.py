@@ -68,7 +68,7 @@ def status_line(progress: Progress, age_s: float, metric: str) -> str:
 
 def silence_lines(progress: Progress) -> list[str]:
     """A line for each of the trials that have not reported for longest, a few of them."""
-    silent = sorted(list(progress.silent.values()), key=lambda event: -event.silent_s)
+    silent = sorted(progress.silent.values(), key=lambda event: -event.silent_s)
     lines = [silence(event) for event in silent[:_MOST_SILENT]]
     if more := len(silent) - len(lines):
         lines.append(f"{more:,} more trials are silent")

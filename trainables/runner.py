@@ -309,7 +309,7 @@ class Runner:
     @staticmethod
     def _warn(hosted: _Hosted, error: CheckpointError) -> None:
         """Into the trial's log: a checkpoint that it can do without was not written."""
-        print(  # noqa: T201  # standard error is the trial's log here
+        print(  # standard error is the trial's log here
             f"raysweep: no checkpoint of {hosted.trial} at step {hosted.step}: {error}",
             file=sys.stderr,
         )

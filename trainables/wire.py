@@ -42,7 +42,9 @@ _FIELDS: dict[str, tuple[type[Any], tuple[Any, ...]]] = {
     "Ended": (Ended, (str, int, int, bool)),
     "Failed": (Failed, (str, int, str, str, str)),
 }
-_OWN_ERRORS = frozenset({ErrorClass.ERROR, ErrorClass.OOM, ErrorClass.REPORT, ErrorClass.CHECKPOINT})
+_OWN_ERRORS = frozenset(
+    {ErrorClass.ERROR, ErrorClass.OOM, ErrorClass.REPORT, ErrorClass.CHECKPOINT}
+)
 """The failures that a process can tell of itself."""
 _VALUES = frozenset({float, int, bool, str, list, type(None)})
 _MOST_BITS = 1024
@@ -131,7 +133,7 @@ def _reported(fields: list[Any]) -> Reported:
     _check(in_a_row and steps[-1] < UNBOUNDED, "Reported.steps", steps)
     numbers = type(elapsed_s) is list and set(map(type, elapsed_s)) <= {float, int}
     _check(numbers and len(elapsed_s) == count, "Reported.elapsed_s", elapsed_s)
-    passes = elapsed_s == sorted(elapsed_s) and 0 <= elapsed_s[0] and elapsed_s[-1] < math.inf
+    passes = elapsed_s == sorted(elapsed_s) and elapsed_s[0] >= 0 and math.isfinite(sum(elapsed_s))
     _check(passes, "Reported.elapsed_s", elapsed_s)
     _check(type(metrics) is dict and len(metrics) <= MAX_METRICS, "Reported.metrics", metrics)
     for name, values in metrics.items():

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from raysweep.trainables.base import TrialContext
+from raysweep.trainables.base import Trainable, TrialContext
 
 
 class Ran:
@@ -47,6 +47,25 @@ def train(config: dict[str, Any], trial: TrialContext) -> Iterator[dict[str, Any
     finally:
         if "cleans" in config:
             act(config["cleans"], config)
+
+
+class Untidy(Trainable):
+    """Trains to its end and then cleans up as the config says."""
+
+    def setup(self, config: dict[str, Any]) -> None:
+        """Remember it."""
+        self.config = config
+
+    def step(self) -> dict[str, float] | None:
+        """One more."""
+        if self.step_number >= self.config["ends_at"]:
+            return None
+        return {"loss": 1.0}
+
+    def cleanup(self) -> None:
+        """As told."""
+        if "cleans" in self.config:
+            act(self.config["cleans"], self.config)
 
 
 def act(what: str, config: dict[str, Any], folder: Path | None = None) -> None:

@@ -141,7 +141,11 @@ def test_defaults() -> None:
     )  # fmt: skip
     assert (read.resources.cpu, read.resources.gpu) == (1.0, 0.0)
     assert (read.checkpoint.every_s, read.checkpoint.every_steps, read.checkpoint.keep) == (60, None, 1)  # fmt: skip
-    assert (read.timeouts.stuck_s, read.timeouts.stalled_s, read.timeouts.drain_s) == (None, 600, 15)
+    assert (read.timeouts.stuck_s, read.timeouts.stalled_s, read.timeouts.drain_s) == (
+        None,
+        600,
+        15,
+    )
     assert read.timeouts.cleanup_s == 45
     assert read.cluster.model_dump() == {"address": None, "num_cpus": None, "num_gpus": None, "max_slots": None, "fresh_process": False, "speeds": {}, "prices": {}}  # fmt: skip
     assert (read.max_failed_share, read.storage_path) == (0.5, Path("sweeps"))
