@@ -20,7 +20,8 @@ def stuck(silent_s: float, limit_s: float, pulse: Pulse | None) -> str:
     cores = pulse.cores if pulse is not None else None
     did = "it is not known how busy its process was"
     if cores is not None:
-        did = f"its process {'was idle' if is_idle(cores) else 'used'} ({_share(cores)})"
+        idle = f"was idle ({_share(cores)})"
+        did = f"its process {idle if is_idle(cores) else 'used ' + _share(cores)}"
     return (
         f"no report for {silent_s:.0f} s, over timeouts.stuck: {limit_s:g}s; {did}; raise "
         "timeouts.stuck or set it to null"
