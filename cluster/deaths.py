@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import re
+from typing import Generic, NamedTuple, TypeVar
 
 from raysweep.trials.events import ErrorClass
 
+Of = TypeVar("Of")
 _EXIT_DETAIL = re.compile(r"Worker exit detail: (.+?)(?: There are some potential|$)", re.DOTALL)
 
 
@@ -36,6 +38,21 @@ class Doubts:
         """The slot's death, if it has been kept for long enough."""
         until_s, error = self._held.get(slot, (math.inf, None))
         return error if now_s >= until_s else None
+
+
+class Death(NamedTuple, Generic[Of]):
+    """A slot's process is gone: why, and what is still to be waited for before that is told.
+
+    `asked` is the question to the mailbox whose answer brings all that the process has left there;
+    past `until_s` it is waited for no more.
+    """
+
+    asked: int
+    until_s: float
+    slot: Of
+    kind: ErrorClass
+    message: str
+    text: str
 
 
 def diagnose(error: BaseException, node: str, node_alive: bool) -> tuple[ErrorClass, str]:

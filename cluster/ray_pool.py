@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
+import json
+import logging
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from raysweep.cluster.deaths import Doubts, diagnose
+from raysweep.cluster.deaths import Death, Doubts, diagnose
+from raysweep.cluster.mailbox import Mail, Post
 from raysweep.cluster.nodes import Block, Nodes, NodeWatcher, Seat, Seats, living_nodes
 from raysweep.cluster.resources import Resources, accelerators_of
+from raysweep.cluster.silence import is_idle, stuck
 from raysweep.cluster.slot import Arrival, Slot
 from raysweep.trainables.actor import TrialActor
 from raysweep.trainables.runner import HostSpec
+from raysweep.trainables.wire import Pulse
 from raysweep.trials.actions import PoolAction, Reshape
 from raysweep.trials.clock import Clock
-from raysweep.trials.events import ErrorClass, Event, Failed, SlotDown, SlotUp
+from raysweep.trials.errors import AnswerError
+from raysweep.trials.events import ErrorClass, Event, Failed, Silent, SlotDown, SlotUp
 
 _START_S = 300.0
 """How long a process may take to come up before its seat is given up for a while."""
 _RESHAPED_S = 60.0
 """The same for a process that takes the room of others: somebody else may have got it first."""
 _TEXT_CHARS = 4_000
+_LAST_MAIL_S = 5.0
+"""How long word of a death waits for what the process has left in the mailbox."""
 _MOST_AT_ONCE = 1_000
 """Messages that one `poll` takes in, so that its caller is not kept waiting under load."""
+
+
+_log = logging.getLogger(__name__)
 
 
 class RayPool:
@@ -40,6 +51,7 @@ class RayPool:
         max_slots: the most slots at once; None: as many as fit.
         fresh_process: give each trial a process of its own.
         stuck_s: a trial that shows no progress for so long is killed; None: never.
+        cleanup_s: a process whose cleanup after a trial takes so long is replaced.
     """
 
     def __init__(
@@ -52,23 +64,27 @@ class RayPool:
         max_slots: int | None = None,
         fresh_process: bool = False,
         stuck_s: float | None = None,
+        cleanup_s: float = 45.0,
     ):
         import ray
 
         self._ray = ray
         self._clock, self._origin_s = clock, origin_s
         self._fresh, self._stuck_s = fresh_process, stuck_s
+        self._cleanup_s = cleanup_s
         self._host = ray.put(host)
         self._actor: Any = ray.remote(TrialActor)
         self._resources = resources
-        self._arrivals: SimpleQueue[Arrival | Nodes | None] = SimpleQueue()  # None: wake up
+        self._arrivals: SimpleQueue[Arrival | Mail | Nodes | None] = SimpleQueue()  # None: wake up
+        self._post = Post(self._arrivals.put)
+        self._deaths: dict[str, Death[Slot]] = {}  # by slot
+        self._doubts = Doubts()
         self._seats = Seats(resources, max_slots)
         self._taken: dict[Seat, Slot] = {}
         self._slots: dict[str, tuple[Block, Slot]] = {}
         self._reshapes: list[tuple[float, Reshape]] = []  # by when, what
         self._changing: dict[str, set[str]] = {}  # node → slots for which others made room there
         self._unflushed: list[Slot] = []
-        self._doubts = Doubts()
         self._count = 0
         self._seats.nodes = living_nodes()
         self._fill_seats()
@@ -87,7 +103,7 @@ class RayPool:
         """Send what was given to do; then what has happened, at once if anything has."""
         unflushed, self._unflushed = self._unflushed, []
         for slot in unflushed:
-            if slot.name in self._slots:
+            if slot.name in self._slots and slot.name not in self._deaths:
                 slot.flush()
         deadline_s = self._clock.now() + timeout_s
         events: list[Event] = []
@@ -104,8 +120,21 @@ class RayPool:
         self._arrivals.put(None)
 
     def close(self) -> None:
-        """Kill every process; trials that run are lost where they are."""
+        """Kill every process, once it has cleaned up after a trial that has ended.
+
+        Trials that run are lost where they are.
+        """
+        deadline_s = self._clock.now() + self._cleanup_s
+        slots = [slot for _, slot in self._slots.values() if slot.name not in self._deaths]
+        tidying = [slot for slot in slots if slot.tidying and slot.hosted is None]
+        for slot in tidying:
+            slot.flush()
+        while any(slot.name in self._slots and slot.tidying for slot in tidying):
+            if self._clock.now() >= deadline_s:
+                break
+            self._wait(min(1.0, deadline_s - self._clock.now()), [])
         self._watcher.close()
+        self._post.close()
         for _, slot in self._slots.values():
             slot.end()
         self._slots, self._taken, self._unflushed, self._reshapes = {}, {}, [], []
@@ -119,6 +148,8 @@ class RayPool:
             for _ in range(_MOST_AT_ONCE):
                 if isinstance(message, Arrival):
                     self._arrived(message, events)
+                elif isinstance(message, Mail):
+                    self._mailed(message, events)
                 elif message is None:
                     woken = True
                 else:
@@ -133,6 +164,8 @@ class RayPool:
         slot = arrival.slot
         if slot.name not in self._slots or not slot.is_current(arrival.process):
             return
+        if slot.name in self._deaths:
+            return
         block = self._slots[slot.name][0]
         seat = block[0]
         if arrival.error is not None:
@@ -140,16 +173,87 @@ class RayPool:
             if kind is ErrorClass.CRASH and slot.hosted is not None:
                 self._doubts.hold(slot.name, arrival.error, self._clock.now())
             else:
-                self._lose(slot, kind, message, str(arrival.error)[:_TEXT_CHARS], events)
-        elif slot.ready:
-            events.extend(slot.receive(arrival))
-        else:
+                self._died(slot, kind, message, str(arrival.error)[:_TEXT_CHARS], events)
+            return
+        try:
+            if slot.ready:
+                events.extend(slot.receive(arrival))
+                if slot.tidying:
+                    self._unflushed.append(slot)
+                return
+            place = json.loads(arrival.answer)
+            slot.node, slot.device = str(place["node"]), str(place["device"])
             slot.receive(arrival)
-            slot.ready, slot.node = True, arrival.answer["node"]
+        except AnswerError as error:
+            self._misled(slot, error, events)
+        except (TypeError, ValueError, LookupError, RecursionError) as error:
+            self._misled(slot, AnswerError(f"it does not say where it runs: {error}"), events)
+        else:
+            slot.ready = True
             self._seats.succeeded(seat)
-            slot.device = arrival.answer["device"]
             events.append(self._up(slot, block))
             self._changed(seat.node, slot.name)
+
+    def _mailed(self, mail: Mail, events: list[Event]) -> None:
+        if mail.error is not None:  # Ray starts it anew; `_look_around` asks it again
+            self._post.broken = True
+        else:
+            self._post.up = True
+        asked, letters = mail.read()
+        for sender, letter in letters:
+            _, slot = self._slots.get(sender.partition(".")[0], (None, None))
+            if slot is None or slot.key != sender:
+                continue
+            try:
+                events.extend(slot.receive_mail(letter))
+            except AnswerError as error:
+                self._misled(slot, error, events)
+            else:
+                if slot.pulse is not None and slot.name not in self._deaths:
+                    self._felt(slot, slot.pulse, events)
+                if slot.tidying:
+                    self._unflushed.append(slot)
+        for death in list(self._deaths.values()):
+            if mail.error is not None or death.asked <= asked:
+                self._bury(death, events)
+        if mail.error is None:
+            self._post.take()
+
+    def _felt(self, slot: Slot, pulse: Pulse, events: list[Event]) -> None:
+        """A process shows that it lives in the middle of something long."""
+        if pulse.doing == "cleanup" and pulse.since_s >= self._cleanup_s * 0.99:
+            what = (
+                f"the cleanup of {pulse.trial} took longer than {self._cleanup_s:g} s "
+                "(timeouts.cleanup); its process is replaced"
+            )
+            self._died(slot, ErrorClass.CRASH, what, "", events)
+            return
+        full = is_idle(pulse.cores) and self._ray.available_resources().get("CPU", 0.0) < 1.0
+        of = (pulse.trial, pulse.attempt)
+        events.append(Silent(0.0, *of, pulse.doing, pulse.since_s, pulse.cores, full))
+
+    def _misled(self, slot: Slot, error: AnswerError, events: list[Event]) -> None:
+        what = f"the trial's process sent what it should not, and was ended: {error}"
+        self._lose(slot, ErrorClass.CRASH, what, "", events)
+
+    def _died(
+        self, slot: Slot, kind: ErrorClass, message: str, text: str, events: list[Event]
+    ) -> None:
+        """Tell of a death once all that the process has left in the mailbox has been told."""
+        if slot.name in self._deaths:
+            return
+        until_s = self._clock.now() + _LAST_MAIL_S
+        up = self._post.up and not self._post.broken and slot.ready
+        death = Death(self._post.ask() if up else 0, until_s, slot, kind, message, text)
+        if up:
+            self._deaths[slot.name] = death
+        else:
+            self._bury(death, events)
+
+    def _bury(self, death: Death[Slot], events: list[Event]) -> None:
+        self._deaths.pop(death.slot.name, None)
+        if death.slot.name in self._slots:
+            self._lose(death.slot, death.kind, death.message, death.text, events)
 
     def _up(self, slot: Slot, block: Block) -> Event:
         has = self._seats.nodes.get(block[0].node, {})
@@ -160,23 +264,29 @@ class RayPool:
         """What is due once a second: lost nodes, silent processes, vacant seats."""
         self._seats.nodes = nodes
         now_s = self._clock.now()
+        if self._post.broken:
+            self._post.broken = False
+            self._post.take()
+        for death in list(self._deaths.values()):
+            if death.until_s <= now_s:
+                self._bury(death, events)
         for name in list(self._slots):
             (seat, *_), slot = self._slots[name]
             since_s = slot.silent_since()
             silent_s = now_s - since_s if since_s is not None else 0.0
             start_s = _RESHAPED_S if name in self._changing.get(seat.node, ()) else _START_S
             if seat.node not in nodes:
-                self._lose(slot, ErrorClass.INFRA, f"node {slot.node} was lost", "", events)
+                self._died(slot, ErrorClass.INFRA, f"node {slot.node} was lost", "", events)
             elif self._doubts.is_held(name):
                 if (error := self._doubts.settled(name, now_s)) is not None:
                     kind, message = diagnose(error, slot.node or seat.node[:8], node_alive=True)
-                    self._lose(slot, kind, message, str(error)[:_TEXT_CHARS], events)
+                    self._died(slot, kind, message, str(error)[:_TEXT_CHARS], events)
             elif slot.starting and silent_s > start_s:
                 what = f"its process did not start on node {seat.node[:8]} within {start_s:g} s"
                 self._lose(slot, ErrorClass.INFRA, what, "", events)
             elif not slot.starting and self._stuck_s is not None and silent_s > self._stuck_s:
-                what = f"no progress for {silent_s:.1f} s; stuck after {self._stuck_s:g} s"
-                self._lose(slot, ErrorClass.STUCK, what, "", events)
+                what = stuck(silent_s, self._stuck_s, slot.pulse)
+                self._died(slot, ErrorClass.STUCK, what, "", events)
         self._fill_seats()
         self._reshape_where_calm(events)
 
@@ -184,8 +294,12 @@ class RayPool:
         self, slot: Slot, kind: ErrorClass, message: str, text: str, events: list[Event]
     ) -> None:
         """Tell of the trial's loss, then of the slot's, and put another one in its place."""
-        if slot.hosted is not None:
+        if slot.untouched:
+            _log.warning("slot %s: %s; %s goes back to the queue", slot.name, message, slot.hosted)
+        elif slot.hosted is not None:
             events.append(Failed(0.0, *slot.hosted, kind.value, message, text))
+        elif slot.ran:
+            _log.warning("slot %s: %s", slot.name, message)
         events.append(SlotDown(0.0, slot.name, message))
         self._doubts.drop(slot.name)
         slot.end()
@@ -211,7 +325,8 @@ class RayPool:
             held = [self._slots[name] for name in action.slots if name in self._slots]
             whole = len(held) == len(action.slots)  # else one has died meanwhile
             here = {block[0].node for block, _ in held}
-            calm = all(s.ready for block, s in self._slots.values() if block[0].node in here)
+            on = [s for block, s in self._slots.values() if block[0].node in here]
+            calm = all(s.ready for s in on) and not any(s.tidying for _, s in held)
             if whole and not calm and self._clock.now() < until_s:
                 self._reshapes.append((until_s, action))
                 continue
@@ -257,7 +372,7 @@ class RayPool:
         self._taken.update(dict.fromkeys(block, slot))
         return name
 
-    def _spawn(self, node: str, holds: Resources) -> Any:
+    def _spawn(self, node: str, holds: Resources, key: str) -> Any:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         actor = self._actor.options(
@@ -267,7 +382,7 @@ class RayPool:
             enable_task_events=False,
             scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False),
         )
-        return actor.remote(self._host, holds.gpu, holds.cpu)
+        return actor.remote(self._host, holds.gpu, holds.cpu, self._post.handle, key)
 
     def _kill(self, process: Any) -> None:
         if process is not None:

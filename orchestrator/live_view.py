@@ -11,7 +11,14 @@ from typing import Protocol
 from rich.console import Console, RenderableType
 from rich.live import Live
 
-from raysweep.orchestrator.panel import best_line, error_lines, panel, status_line, warning_lines
+from raysweep.orchestrator.panel import (
+    best_line,
+    error_lines,
+    panel,
+    silence_lines,
+    status_line,
+    warning_lines,
+)
 from raysweep.orchestrator.progress import Leader, Progress
 from raysweep.orchestrator.spec import SweepSpec
 from raysweep.orchestrator.terminal import Terminal
@@ -130,6 +137,8 @@ class _View:
         if now_s - self._said_at_s >= _LINE_EVERY_S:
             self._said_at_s = now_s
             self._write(console, status_line(self._progress, self._age_s(), self._metric))
+            for line in silence_lines(self._progress):
+                self._write(console, f"  {line}")
 
     @staticmethod
     def _write(console: Console, line: str) -> None:

@@ -19,6 +19,7 @@ from raysweep.trials.events import (
     Interrupted,
     Opened,
     Retried,
+    Silent,
     Suggested,
     Ticked,
     Warned,
@@ -131,6 +132,9 @@ class Loop:
         proposed: deque[Event] = deque()  # before all else: a replay must ask when this one did
         while proposed or queue:
             event = (proposed or queue).popleft()
+            if isinstance(event, Silent):
+                self._observe(event, ())
+                continue
             turn = self._state.handle(event)
             self._journal.append(event, turn.verdicts)
             self._observe(event, turn.verdicts)

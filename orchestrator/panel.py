@@ -9,11 +9,13 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from raysweep.cluster.silence import silence
 from raysweep.orchestrator.progress import Failure, Leader, Progress, Spent
 from raysweep.orchestrator.wording import config_line, counted, duration, number, printable
 from raysweep.trials.trial import Status
 
 _MOST_RUNGS = 8
+_MOST_SILENT = 4
 _BAR = 20
 _LONGEST_MESSAGE = 160
 _COLOURS = {
@@ -45,6 +47,7 @@ def panel(progress: Progress, age_s: float, name: str, metric: str, path: Path) 
     parts: list[RenderableType] = [grid]
     if rungs := _rungs(progress):
         parts.append(rungs)
+    parts.extend(Text(line, style="yellow") for line in silence_lines(progress))
     parts.extend(Text(line, style="red") for line in error_lines(list(progress.errors), path))
     parts.extend(Text(line, style="yellow") for line in warning_lines(dict(progress.warnings)))
     return Group(*parts)
@@ -62,6 +65,15 @@ def status_line(progress: Progress, age_s: float, metric: str) -> str:
     if (eta := _eta(progress, age_s)) and progress.closed is None:
         pieces.append(eta)
     return " ".join(filter(None, pieces)).rstrip(",")
+
+
+def silence_lines(progress: Progress) -> list[str]:
+    """A line for each of the trials that have not reported for longest, a few of them."""
+    silent = sorted(progress.silent.values(), key=lambda event: -event.silent_s)
+    lines = [silence(event) for event in silent[:_MOST_SILENT]]
+    if more := len(silent) - len(lines):
+        lines.append(f"{more:,} more trials are silent")
+    return lines
 
 
 def best_line(best: Leader, age_s: float, metric: str) -> str:

@@ -94,6 +94,8 @@ class Progress:
         self.running = False
         self.closed: events.Closed | None = None
         self.live: dict[TrialId, Tracked] = {}
+        self.silent: dict[TrialId, events.Silent] = {}
+        """The last sign of life of each trial that has not reported since."""
         self._budget, self._gpu = rules.budget, rules.gpu
         self._metric = rules.goal.metric
         self._sign = -1.0 if rules.goal.mode == "max" else 1.0
@@ -116,11 +118,16 @@ class Progress:
             events.Retried: self._retried,
             events.Warned: self._warned,
             events.Closed: self._closed,
+            events.Silent: self._silent,
         }
 
     def observe(self, event: Event, verdicts: Sequence[Verdict]) -> None:
         """Take in one event with the verdicts that were taken on it."""
         at = event.at
+        if self.silent and not isinstance(event, events.Silent):
+            self.silent.pop(getattr(event, "trial", ""), None)
+            for verdict in verdicts:
+                self.silent.pop(verdict.trial, None)
         if at > self.at:
             self.gpu_s += (at - self.at) * self._held
             self.at = at
@@ -259,6 +266,9 @@ class Progress:
 
     def _warned(self, event: events.Warned, verdicts: Sequence[Verdict]) -> None:
         self.warnings[event.source] = event.message
+
+    def _silent(self, event: events.Silent, verdicts: Sequence[Verdict]) -> None:
+        self.silent[event.trial] = event
 
     def _closed(self, event: events.Closed, verdicts: Sequence[Verdict]) -> None:
         self.closed, self.running = event, False

@@ -164,9 +164,11 @@ class CheckpointSpec(Part):
 
 
 class TimeoutsSpec(Part):
-    """How long to wait: for a trial's next step, for a first slot, for the last checkpoints."""
+    """How long to wait: for a trial's next step, for its cleanup, for a first slot, for the last
+    checkpoints."""
 
-    stuck_s: Seconds | None = _seconds_named("stuck", 600.0)
+    stuck_s: Seconds | None = _seconds_named("stuck", None)
+    cleanup_s: Seconds = _seconds_named("cleanup", 45.0)
     stalled_s: Seconds = _seconds_named("stalled", 600.0)
     drain_s: Seconds = _seconds_named("drain", 15.0)
 

@@ -250,14 +250,19 @@ class SweepState:
             self._moves.late(event.trial, event.path)
 
     def _ended(self, event: events.Ended) -> None:
-        self.slots.finishing.pop(event.trial, None)  # it had ended when it was told to finish
+        if not event.saving:
+            self.slots.finishing.pop(event.trial, None)  # it had ended when it was told to finish
         if trial := self._current(event):
             self._suspicion.succeeded()
-            self._moves.end(trial, Status.COMPLETED)
+            if event.saving and trial.slot:
+                self.slots.finishing[trial.id] = trial.slot
+            self._moves.end(trial, Status.COMPLETED, saving=event.saving)
 
     def _failed(self, event: events.Failed) -> None:
         trial = self._current(event)
         if trial is None:
+            if event.trial not in self.live:  # it failed when it was told to finish
+                self.slots.finishing.pop(event.trial, None)
             return None
         device = self.slots.device(trial.slot or "")
         self._moves.release(trial, usable=event.error not in _PROCESS_DEATH)

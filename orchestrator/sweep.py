@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import socket
 import tempfile
 import threading
@@ -44,6 +45,8 @@ from raysweep.trials.events import Closed, Event, Opened, Retried
 if TYPE_CHECKING:
     from raysweep.results.store import Store
 
+_PULSE_S = 30.0
+"""How long a step lasts before its process says how busy it is, and between two such signs of life."""
 Observer = Callable[[Event, Sequence[Verdict]], None]
 __all__ = ["Observer", "Sweep", "request_stop"]
 
@@ -255,6 +258,8 @@ class Sweep:
             metrics=tuple(name for name, _ in spec.goal.metrics),
             every_s=spec.checkpoint.every_s,
             every_steps=checkpoint_steps(spec),
+            pulse_s=min(_PULSE_S, (spec.timeouts.stuck_s or math.inf) / 2),
+            cleanup_s=spec.timeouts.cleanup_s,
         )
         pool = RayPool(
             host,
@@ -264,6 +269,7 @@ class Sweep:
             max_slots=spec.cluster.max_slots,
             fresh_process=spec.cluster.fresh_process,
             stuck_s=spec.timeouts.stuck_s,
+            cleanup_s=spec.timeouts.cleanup_s,
         )
         errands = Errands(self.path, observe, lambda: self._clock.now() - origin_s)
         store.tell_waits(errands.say)

@@ -147,7 +147,11 @@ class TuneCallbacks:
             self._trials[event.trial] = self._make(event.trial, event.config)
             return
         trial = self._trials.get(getattr(event, "trial", ""))
-        if trial is None or trial.is_finished():
+        if trial is None:
+            return
+        if trial.is_finished():
+            if isinstance(event, Finished):  # its last checkpoint comes after its end
+                self._saved(trial, event)
             return
         if isinstance(event, Started):
             trial.attempt = event.attempt

@@ -8,14 +8,14 @@ infinities stand as `NaN`, `Infinity`, `-Infinity`, as Python's json writes and 
 from __future__ import annotations
 
 import json
-import json.encoder
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from raysweep.trials.decisions import Verdict
 from raysweep.trials.errors import ReportError, StoreFormatError
 from raysweep.trials.events import EVENTS, Event, Reported
+from raysweep.trials.plain_json import encode_plain
 
 _LSN = b'{"lsn":'
 
@@ -28,21 +28,6 @@ class Record(NamedTuple):
     verdicts: tuple[Verdict, ...]
 
 
-def _encoder() -> Callable[[Any], str]:
-    """JSONEncoder.encode without its making of a new C encoder for each call, a sixth of the time.
-
-    Circular values are not looked for: they end in a RecursionError, which `encode` reports.
-    """
-    plain = json.JSONEncoder(check_circular=False, separators=(",", ":"))
-    make = getattr(json.encoder, "c_make_encoder", None)
-    if make is None:
-        return plain.encode
-    escape = json.encoder.encode_basestring_ascii
-    pieces = make(None, plain.default, escape, None, ":", ",", False, False, True)
-    return lambda value: "".join(pieces(value, 0))
-
-
-_encode = _encoder()
 _canonical = json.JSONEncoder(check_circular=False, separators=(",", ":"), sort_keys=True).encode
 
 
@@ -71,7 +56,7 @@ def encode(lsn: int, event: Event, verdicts: Sequence[Verdict]) -> str:
     if verdicts:
         fields["verdicts"] = verdicts
     try:
-        return _encode(fields)
+        return encode_plain(fields)
     except (TypeError, ValueError, RecursionError) as error:
         raise ReportError(
             f"{type(event).__name__} of trial {getattr(event, 'trial', '-')} cannot be recorded: "

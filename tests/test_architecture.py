@@ -31,6 +31,7 @@ LAYERS = {
 """Folder → the folders that it may import beside itself."""
 RAY = {
     "cluster/deaths.py",
+    "cluster/mailbox.py",
     "cluster/nodes.py",
     "cluster/ray_pool.py",
     "cluster/session.py",
@@ -38,7 +39,7 @@ RAY = {
 }
 """The files that may import Ray, beside the edges to Ray Tune: those whose name begins with `tune`."""
 PICKLE = {
-    "cluster/slot.py": "commands and events in flight between a driver and its own actor",
+    "cluster/slot.py": "commands on their way from a driver to its own actor; answers are JSON",
     "searchers/tune_values.py": "compares objects that have no equality; nothing is read back",
     "trainables/actor.py": "the other end of the same wire",
     "trainables/load.py": "a function given from Python, sent to the processes that run it",

@@ -7,7 +7,8 @@
 | `def train(config, trial): yield {...}` | what is yielded | it called `trial.on_save(fn)` |
 | `def train(config): return {...}` | the whole call | never |
 
-What a function returns, if it returns anything, is its last report.
+What a function returns, if it returns anything, is its last report. After its end, what it
+registered with `trial.on_save` is called once more, for the last checkpoint.
 """
 
 from __future__ import annotations
@@ -108,7 +109,11 @@ class TrialContext:
         self._save: Callable[[Path], None] | None = None
 
     def on_save(self, fn: Callable[[Path], None]) -> None:
-        """Register how to save; `fn(folder)` is called only while the function waits at a yield."""
+        """Register how to save.
+
+        `fn(folder)` is called while the function waits at a yield, and once after it has ended: so
+        it should still find there what it saves, and the state that was reported last.
+        """
         self._save = fn
 
 
@@ -126,7 +131,6 @@ class GeneratorTrainable(Trainable):
         self._config: dict[str, Any] = {}
         self._context = TrialContext("", 0, 0, 0, None)
         self._rows: Iterator[Any] | None = None
-        self._over = False
 
     def setup(self, config: dict[str, Any]) -> None:
         """Remember the config; the function itself begins with the first step."""
@@ -147,7 +151,6 @@ class GeneratorTrainable(Trainable):
         try:
             row = next(self._rows)
         except StopIteration as end:
-            self._over = True
             self._rows = iter(())
             return self._returned(end.value)
         return self._yielded(row)
@@ -159,13 +162,13 @@ class GeneratorTrainable(Trainable):
 
     @property
     def can_save(self) -> bool:
-        """Whether the function registered how to save and waits at a yield."""
-        return self._context._save is not None and self._rows is not None and not self._over
+        """Whether the function has begun and registered how to save."""
+        return self._context._save is not None and self._rows is not None
 
     def cleanup(self) -> None:
         """Close the generator, so that its `finally` and `with` blocks run."""
         rows, self._rows = self._rows, iter(())
-        self._over = True
+        self._context._save = None
         if rows is not None and inspect.isgenerator(rows):
             rows.close()
 
@@ -176,7 +179,6 @@ class GeneratorTrainable(Trainable):
             self._rows = made
             return self.step()
         self._rows = iter(())
-        self._over = True
         return self._returned(made)
 
     @staticmethod

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import gc
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from raysweep.trainables.base import Factory, Trainable
-from raysweep.trainables.batch import Batch
 from raysweep.trainables.checkpoint import verify_checkpoint, write_checkpoint
+from raysweep.trainables.courier import Phase
 from raysweep.trainables.failures import failed, forget, shortened
+from raysweep.trainables.first_report import check_first, check_reported
 from raysweep.trainables.load import Code
 from raysweep.trainables.log import FOLDER as LOGS
 from raysweep.trainables.log import TrialLog
+from raysweep.trainables.outbox import Outbox
 from raysweep.trainables.trial_process import TrialProcess
 from raysweep.trainables.values import clean
 from raysweep.trials.actions import Finish, Pause, RunTo, Start, Stop, TrialAction
 from raysweep.trials.clock import Clock
-from raysweep.trials.errors import CheckpointError, NoRoom, ReportError
+from raysweep.trials.errors import CheckpointError, NoRoom
 from raysweep.trials.events import Checkpointed, Ended, Event, Finished, Paused, Started, Unsaved
 from raysweep.trials.names import nested
 from raysweep.trials.trial import TrialId
@@ -48,6 +49,8 @@ class HostSpec(NamedTuple):
         every_s: write a checkpoint when the last one is older than this; None: never.
         every_steps: write a checkpoint at each multiple of this many steps; None: never.
         report_batch_s: how long reports are gathered before they are sent.
+        pulse_s: how long a step lasts before a first sign of life is sent, and between two.
+        cleanup_s: how long a cleanup may take before its process is given up.
     """
 
     code: Code
@@ -56,6 +59,8 @@ class HostSpec(NamedTuple):
     every_s: float | None = None
     every_steps: int | None = None
     report_batch_s: float = 0.2
+    pulse_s: float = 30.0
+    cleanup_s: float = 45.0
 
 
 class Holds(NamedTuple):
@@ -69,7 +74,7 @@ class _Hosted:
     """The trial that the process runs at present."""
 
     __slots__ = (
-        "attempt", "batch", "came_from", "elapsed_s", "run_to", "saved", "saved_at_s", "step",
+        "attempt", "came_from", "elapsed_s", "owes_save", "run_to", "saved", "saved_at_s", "step",
         "trainable", "trial",
     )  # fmt: skip
 
@@ -82,7 +87,8 @@ class _Hosted:
         self.elapsed_s = 0.0
         self.saved: tuple[int, str | None] = (start.step, start.checkpoint)
         self.saved_at_s = now_s
-        self.batch = Batch()
+        self.owes_save = False
+        """Whether it has ended and its last checkpoint is still to be written."""
 
 
 class Runner:
@@ -98,7 +104,9 @@ class Runner:
 
     Attributes:
         worn: why the process can run no further trial, "" while it can.
-        returned: commands that came afterwards, which another process has to carry out.
+        returned: how many of the last commands were therefore not carried out.
+        outbox: what the process has to tell and has not answered yet.
+        phase: what it is at, for another thread to see; None: at nothing.
     """
 
     def __init__(
@@ -115,11 +123,13 @@ class Runner:
         self._node, self._holds = node, holds
         self._factory: Factory | None = None
         self._hosted: _Hosted | None = None
-        self._events: list[Event] = []
+        self._leaving: _Hosted | None = None
+        self.outbox = Outbox()
+        self.phase: Phase | None = None
         self._process = process
         self._log = TrialLog(of_process=process is not None)
         self.worn = ""
-        self.returned: list[TrialAction] = []
+        self.returned = 0
 
     def warm(self) -> None:
         """Import the training code now; what that raises is told by the first trial that needs it."""
@@ -134,51 +144,66 @@ class Runner:
         At its grant a trial stays as it is, in memory, until the next command. A command for a
         trial that is not hosted here is ignored. Events carry `at=0.0`; who receives them knows
         the time. Nothing that the training code raises leaves this method but KeyboardInterrupt.
+
+        A trial that has told of its end is still in memory when this returns: its last checkpoint
+        is written and its cleanup called by the next exchange, before all else, so that neither
+        can take its reports with it.
         """
         deadline_s = self._clock.now() + budget_s
+        self.returned = 0
         with self._log.redirected():
-            for command in commands:
-                self._carry_out(command)
+            self._part()
+            for number, command in enumerate(commands):
+                if not self._carry_out(command):
+                    self.returned = len(commands) - number
+                    break
             if self._hosted is not None and self._hosted.step < self._hosted.run_to:
                 self._train(self._hosted, deadline_s)
-        events, self._events = self._events, []
-        return events
+        self.phase = None
+        return self.outbox.take()[1]
 
-    def _carry_out(self, command: TrialAction) -> None:
-        if self.worn:
-            self.returned.append(command)
-            return
-        if isinstance(command, Start):
-            self._start(command)
-            return
+    def _carry_out(self, command: TrialAction) -> bool:
+        """Whether the command was carried out; a process that is worn leaves all to the next."""
+        if isinstance(command, Start) and not self.worn:
+            return self._start(command)
         hosted = self._hosted
+        if self.worn:
+            return False
         if hosted is None or (hosted.trial, hosted.attempt) != (command.trial, command.attempt):
-            return
+            return True
         if isinstance(command, RunTo):
             hosted.run_to = max(hosted.run_to, command.step)
         elif isinstance(command, Stop):
-            self._drop()
-        else:
+            self._leave(hosted)
+            self._part()
+        elif isinstance(command, Pause | Finish):
             self._save_and_drop(hosted, command)
+        return True
 
-    def _start(self, start: Start) -> None:
-        self._drop()
+    def _start(self, start: Start) -> bool:
+        """Whether the trial was begun here: the one before may have worn the process out."""
+        if self._hosted is not None:
+            self._leave(self._hosted)
+        self._part()
         if self.worn:
-            self.returned.append(start)
-            return
+            return False
         if self._process is not None:
             self._process.begin()
         self._log.aim(self._sweep / LOGS / f"{start.trial}-{start.attempt}.txt")
+        self._is_at("setup", start.trial, start.attempt)
+        self.outbox.begin(start.trial, start.attempt)
         began_s = self._clock.now()
         try:
             self._hosted = self._set_up(start)
         except _USERS_ERRORS as error:
-            self._note_failure(start, error)
-            self._leave()
-            return
+            self._note_failure(start.trial, start.attempt, error)
+            if self._leaving is None:
+                self._undo()
+            return True
         setup_s = self._clock.now() - began_s
         at = (start.trial, start.attempt, start.step, start.slot, self._node)
-        self._events.append(Started(0.0, *at, setup_s, *self._holds))
+        self._tell(Started(0.0, *at, setup_s, *self._holds))
+        return True
 
     def _set_up(self, start: Start) -> _Hosted:
         if self._factory is None:
@@ -195,27 +220,27 @@ class Runner:
             if start.checkpoint is not None:
                 _restore(trainable, self._sweep / start.checkpoint)
         except BaseException:
-            _quietly_clean_up(trainable)
+            self._leave(_Hosted(start, trainable, self._clock.now()))
             raise
         return _Hosted(start, trainable, self._clock.now())
 
     def _train(self, hosted: _Hosted, deadline_s: float) -> None:
         """Step until the grant, the end of the training, a failure, the deadline or enough reports."""
+        self._is_at("train", hosted.trial, hosted.attempt)
         try:
             ended = self._steps(hosted, deadline_s)
         except _USERS_ERRORS as error:
             self._fail(hosted, error)
             return
-        self._send(hosted)
         if ended:
-            if hosted.trainable.can_save and hosted.saved[0] != hosted.step:
-                self._checkpoint(hosted, ROOM_PATIENCE_S)
-            self._events.append(Ended(0.0, hosted.trial, hosted.attempt, hosted.step))
-            self._drop()
+            hosted.owes_save = hosted.trainable.can_save and hosted.saved[0] != hosted.step
+            at = (hosted.trial, hosted.attempt, hosted.step)
+            self._tell(Ended(0.0, *at, hosted.owes_save))
+            self._leave(hosted)
 
     def _steps(self, hosted: _Hosted, deadline_s: float) -> bool:
         """The hot loop. True when nothing is left to train."""
-        now, trainable, add = self._clock.now, hosted.trainable, hosted.batch.add
+        now, trainable, put = self._clock.now, hosted.trainable, self.outbox.report
         saves = self._spec.every_s is not None or self._spec.every_steps is not None
         before_s = now()
         run_to = min(hosted.run_to, hosted.step + _MAX_REPORTS)
@@ -224,49 +249,20 @@ class Runner:
             after_s = now()
             hosted.elapsed_s += after_s - before_s
             if report is None:
-                self._check_reported(hosted)
+                check_reported(hosted.step, self._spec.metrics)
                 return True
             row = clean(report)
             if hosted.step == hosted.came_from:
-                self._check_metrics(row)
+                check_first(row, self._spec.metrics)
             step = hosted.step + 1
-            add(step, hosted.elapsed_s, row)
+            put(after_s, step, hosted.elapsed_s, row)
             trainable.step_number = hosted.step = step
             before_s = after_s
             if trainable.has_checkpoint or (saves and self._save_is_due(hosted, after_s)):
                 self._checkpoint(hosted)
+                self._is_at("train", hosted.trial, hosted.attempt)
                 before_s = now()
         return False
-
-    def _check_reported(self, hosted: _Hosted) -> None:
-        if hosted.step == 0 and self._spec.metrics:
-            wanted = ", ".join(self._spec.metrics)
-            raise ReportError(
-                "the training ended without any report; yield (or return from step) a dict of "
-                f"metrics with {wanted} once per step"
-            )
-
-    def _check_metrics(self, row: Mapping[str, Any]) -> None:
-        missing = [name for name in self._spec.metrics if name not in row]
-        if not missing:
-            self._check_numbers(row)
-            return
-        near = difflib.get_close_matches(missing[0], row, n=1)
-        hint = f" (did you mean {near[0]!r}?)" if near else ""
-        reported = ", ".join(sorted(row))[:1000] or "nothing"
-        raise ReportError(
-            f"the first report lacks metric {missing[0]!r}{hint}; it has: {reported}. Report it, "
-            "or name another one as the sweep's metric"
-        )
-
-    def _check_numbers(self, row: Mapping[str, Any]) -> None:
-        """Text and lists never rank: a sweep of them would end without a best trial."""
-        for name in self._spec.metrics:
-            if isinstance(row[name], (str, list)):
-                raise ReportError(
-                    f"metric {name!r} is {repr(row[name])[:80]} in the first report, and what ranks "
-                    "trials must be a number; report it as a float, or name another metric"
-                )
 
     def _save_is_due(self, hosted: _Hosted, now_s: float) -> bool:
         every_s, every_steps = self._spec.every_s, self._spec.every_steps
@@ -275,23 +271,19 @@ class Runner:
         )
         return due and hosted.trainable.can_save
 
-    def _checkpoint(self, hosted: _Hosted, patience_s: float = 0.0) -> None:
-        """Write a checkpoint of the present step and tell of it after the reports up to it.
-
-        One that cannot be written is told of, and left out: the trial has lost nothing by it.
-        """
-        self._send(hosted)
-        at = (0.0, hosted.trial, hosted.attempt, hosted.step)
+    def _checkpoint(self, hosted: _Hosted) -> None:
+        """Write a checkpoint of the present step; one that fails costs what it would have saved."""
         try:
-            self._events.append(Checkpointed(*at, self._save(hosted, patience_s)))
+            path = self._save(hosted)
         except CheckpointError as error:
-            hosted.saved_at_s = self._clock.now()  # the next one when that is due
-            text = shortened(str(error))
-            self._events.append(Unsaved(*at, text))
-            print(f"raysweep: no checkpoint of step {hosted.step}: {text}", file=sys.stderr)
+            hosted.saved_at_s = self._clock.now()  # as often as ever, not at each step
+            self._left_out(hosted, error)
+            return
+        self._tell(Checkpointed(0.0, hosted.trial, hosted.attempt, hosted.step, path))
 
-    def _save(self, hosted: _Hosted, patience_s: float) -> str:
+    def _save(self, hosted: _Hosted, patience_s: float = 0.0) -> str:
         """Write a checkpoint of the present step; waits so long for room on a full disk."""
+        self._is_at("save", hosted.trial, hosted.attempt)
         until_s = self._clock.now() + patience_s
         who = (hosted.trial, hosted.attempt, hosted.step)
         while True:
@@ -320,37 +312,67 @@ class Runner:
             if isinstance(command, Pause):
                 self._fail(hosted, error)
                 return
+            self._left_out(hosted, error)
             path = None  # it has done its work: what it reported stands
         answer = Paused if isinstance(command, Pause) else Finished
-        self._events.append(answer(0.0, hosted.trial, hosted.attempt, hosted.step, path))
-        self._drop()
+        self._tell(answer(0.0, hosted.trial, hosted.attempt, hosted.step, path))
+        self._leave(hosted)
 
-    def _send(self, hosted: _Hosted) -> None:
-        """Put what was reported since the last time among the events."""
-        reported = hosted.batch.take(hosted.trial, hosted.attempt)
-        if reported is not None:
-            self._events.append(reported)
+    def _left_out(self, hosted: _Hosted, error: CheckpointError) -> None:
+        """A checkpoint that the trial can do without was not written."""
+        text = shortened(str(error))
+        self._tell(Unsaved(0.0, hosted.trial, hosted.attempt, hosted.step, text))
+        print(  # standard error is the trial's log here
+            f"raysweep: no checkpoint of {hosted.trial} at step {hosted.step}: {text}",
+            file=sys.stderr,
+        )
+
+    def _tell(self, event: Event) -> None:
+        self.outbox.tell(self._clock.now(), event)
+
+    def _is_at(self, doing: str, trial: TrialId, attempt: int) -> None:
+        self.phase = Phase(doing, trial, attempt, self._clock.now())
 
     def _fail(self, hosted: _Hosted, error: BaseException) -> None:
-        self._send(hosted)
-        self._note_failure(hosted, error)
-        self._drop()
+        self._note_failure(hosted.trial, hosted.attempt, error)
+        self._leave(hosted)
 
-    def _note_failure(self, of: Start | _Hosted, error: BaseException) -> None:
+    def _note_failure(self, trial: TrialId, attempt: int, error: BaseException) -> None:
         terminated = self._process is not None and self._process.is_terminated()
-        self._events.append(failed(of.trial, of.attempt, error, terminated))
+        self._tell(failed(trial, attempt, error, terminated))
         forget(error)
 
-    def _drop(self) -> None:
-        """Let go of the hosted trial and of the memory that it held on a GPU."""
-        hosted, self._hosted = self._hosted, None
-        if hosted is None:
-            return
-        _quietly_clean_up(hosted.trainable)
-        del hosted
-        self._leave()
+    def _leave(self, hosted: _Hosted) -> None:
+        """All is told of the trial: what is left to do comes with `_part`."""
+        self._hosted, self._leaving = None, hosted
 
-    def _leave(self) -> None:
+    def _part(self) -> None:
+        """Write the last checkpoint of the trial that has left, if it owes one, and clean up."""
+        leaving = self._leaving
+        if leaving is None:
+            return
+        if leaving.owes_save:
+            leaving.owes_save = False
+            path = None
+            try:
+                path = self._save(leaving, ROOM_PATIENCE_S)
+            except CheckpointError as error:  # what it learnt is worth having anyway
+                self._left_out(leaving, error)
+            self._tell(Finished(0.0, leaving.trial, leaving.attempt, leaving.step, path))
+        self._is_at("cleanup", leaving.trial, leaving.attempt)
+        del leaving
+        self._drop()
+
+    def _drop(self) -> None:
+        """Let go of the trial that has left and of the memory that it held on a GPU."""
+        leaving, self._leaving = self._leaving, None
+        if leaving is None:
+            return
+        _quietly_clean_up(leaving.trainable)
+        del leaving
+        self._undo()
+
+    def _undo(self) -> None:
         """Undo what a trial that has let go of all it had has left in the process."""
         if self._process is not None:
             self.worn = self._process.end(self._log.out) or ""

@@ -16,6 +16,7 @@ RaysweepError
 │   └── NoRoom                it cannot be written: the file system is full or takes no writes
 ├── SweepFailed               trials failed and not one of the sweep succeeded           (exit 1)
 ├── ReportError               a trial reported something that cannot be recorded
+├── AnswerError               a trial's process answered what no trial of it can have done
 └── IllegalTransition         a trial was asked to make a move that its state does not allow
 
 Every message says what was given, what is allowed and what to do.
@@ -94,6 +95,10 @@ class SweepFailed(RaysweepError):
 
 class ReportError(RaysweepError):
     """A trial reported something that cannot be recorded."""
+
+
+class AnswerError(RaysweepError):
+    """What a trial's process answered is no data of ours, or cannot be true."""
 
 
 class IllegalTransition(RaysweepError):

@@ -235,12 +235,16 @@ class Finished(NamedTuple):
 
 @equal_by_class
 class Ended(NamedTuple):
-    """The training code has nothing more to train after `step`."""
+    """The training code has nothing more to train after `step`.
+
+    If it is `saving`, `Finished` will tell of its last checkpoint; journals of 0.1 had that before.
+    """
 
     at: float
     trial: TrialId
     attempt: int
     step: int
+    saving: bool = False
 
 
 @equal_by_class
@@ -268,6 +272,24 @@ class Retried(NamedTuple):
     attempts: int
     step: int = 0
     checkpoint: str | None = None
+
+
+@equal_by_class
+class Silent(NamedTuple):
+    """A trial has not reported for long; shown, and never recorded.
+
+    `doing` is what its process is at: "setup", "train", "save" or "cleanup"; `cores` how many
+    cores the process and its descendants kept busy of late, None where that cannot be told. `full`
+    says that no core of the cluster was free, so that a Ray task of the trial may wait for ever.
+    """
+
+    at: float
+    trial: TrialId
+    attempt: int
+    doing: str
+    silent_s: float
+    cores: float | None
+    full: bool = False
 
 
 @equal_by_class
@@ -326,6 +348,7 @@ Event = (
     | Ended
     | Failed
     | Retried
+    | Silent
     | Ticked
     | Interrupted
     | Warned
@@ -340,4 +363,4 @@ EVENTS: dict[str, type[Any]] = {
         Interrupted, Warned, Closed,
     )
 }  # fmt: skip
-"""Every event by the name that stands in the journal."""
+"""Every event of the journal, by the name that it has there; `Silent` is in none."""

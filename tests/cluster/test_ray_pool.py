@@ -59,6 +59,7 @@ def ray_pool(ray_cluster: object, tmp_path: Path) -> Iterator[MakeRayPool]:
         clock = SystemClock()
         code = ModuleCode(target, PROGRAMS) if isinstance(target, str) else check_picklable(target)
         host = HostSpec(code, str(tmp_path), ("loss",))
+        host = host._replace(pulse_s=1.0, cleanup_s=options.get("cleanup_s", 45.0))
         pool = RayPool(
             host, Resources(cpu, gpu), clock=clock, origin_s=clock.now(),
             **{"max_slots": 2, **options},
@@ -86,7 +87,12 @@ class TestRayPool(PoolContract):
         ("sigkill", ErrorClass.CRASH, "process died on node .*, which lives on"),
         ("sigterm", ErrorClass.INFRA, r"told to end \(SIGTERM\)"),
         ("helpers", ErrorClass.CRASH, "process died on node .*, which lives on"),
-        ("hang", ErrorClass.STUCK, "no progress for .* s"),
+        (
+            "hang",
+            ErrorClass.STUCK,
+            "no report for . s, over timeouts.stuck: 3s; its process was idle .0 % of a core.; "
+            "raise timeouts.stuck or set it to null",
+        ),
         ("systemexit", ErrorClass.ERROR, "SystemExit: bye"),
         ("unpicklable", ErrorClass.ERROR, "Unpicklable: holds a lock"),
     ],
@@ -94,7 +100,7 @@ class TestRayPool(PoolContract):
 def test_a_bad_trial_costs_itself_alone(
     ray_pool: MakeRayPool, does: str, error: ErrorClass, message: str
 ) -> None:
-    watched = Watched(ray_pool(stuck_s=2.0))
+    watched = Watched(ray_pool(stuck_s=3.0))
     watched.slot(1)
     steps = 300 if does == "hang" else 100
     good = {"ends_at": steps, "step_s": 0.01}

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import collections
+import json
+import math
 import pickle
+import re
 from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
@@ -14,9 +17,12 @@ import pytest
 from raysweep.cluster.slot import Arrival, Slot
 from raysweep.trainables.base import as_factory
 from raysweep.trainables.runner import HostSpec, Runner
+from raysweep.trainables.wire import Pulse, Wear, encode
 from raysweep.trials.actions import Finish, Pause, RunTo, Start, Stop
 from raysweep.trials.clock import ManualClock
 from raysweep.trials.decisions import Reason
+from raysweep.trials.errors import AnswerError
+from raysweep.trials.events import Reported
 from raysweep.trials.trial import UNBOUNDED
 
 WHY = Reason("test")
@@ -29,7 +35,7 @@ class Process:
         self.clock = clock
         self.runner = Runner(HostSpec(self, str(sweep), ("loss",)), clock)
         self.calls: collections.deque[tuple[Any, ...]] = collections.deque()
-        self.describe = _Method(self, lambda: {"node": "n", "device": ""})
+        self.describe = _Method(self, lambda: json.dumps({"node": "n", "device": ""}).encode())
         self.exchange = _Method(self, self._exchange)
         self.killed = False
 
@@ -50,9 +56,8 @@ class Process:
 
     def _exchange(self, commands: bytes) -> bytes:
         events = self.runner.exchange(pickle.loads(commands), 0.25)
-        answer = events, self.runner.worn, self.runner.returned
-        self.runner.returned = []
-        return pickle.dumps(answer)
+        wear = Wear(self.runner.worn, self.runner.returned)
+        return encode(self.runner.outbox.taken - len(events), events, wear=wear)
 
     def _train(self, config: dict[str, Any]) -> Iterator[dict[str, float]]:
         for number in range(config.get("end", 1000)):
@@ -86,7 +91,7 @@ class Bench:
         self.processes: list[Process] = []
         self.arrivals: collections.deque[Arrival] = collections.deque()
 
-        def spawn() -> Process:
+        def spawn(key: str) -> Process:
             self.processes.append(Process(sweep, self.clock))
             return self.processes[-1]
 
@@ -191,7 +196,8 @@ def test_reports_before_a_finish_in_mid_grant_are_heard(bench: Bench) -> None:
     events = []
     while bench.process.calls:
         events += bench.run()
-    assert names(events) == ["Reported t1", "Reported t1", "Started t2", "Reported t2"]
+    assert names(events)[:3] == ["Reported t1", "Reported t1", "Ended t1"]
+    assert names(events)[3:] == ["Started t2", "Reported t2"]
 
 
 def test_an_end_in_mid_flight_leaves_nothing_to_do(bench: Bench) -> None:
@@ -207,6 +213,8 @@ def test_fresh_processes_one_per_trial(tmp_path: Path) -> None:
     bench = Bench(tmp_path, fresh=True)
     bench.give(start("t1", end=1))
     assert names(bench.run())[-1] == "Ended t1"
+    assert bench.process.commands() == [[]]  # it is cleaned up after
+    assert bench.run() == []
     assert [p.killed for p in bench.processes] == [True, False]
     bench.run()  # it comes up before it is needed
     bench.give(start("t2", 1))
@@ -222,6 +230,8 @@ def test_a_fresh_process_waits_for_the_last_ones_checkpoint(tmp_path: Path) -> N
     assert bench.process.commands() == [["Finish t1"]]
     assert len(bench.processes) == 1
     assert names(bench.run()) == ["Finished t1"]
+    assert len(bench.processes) == 1
+    assert bench.run() == []
     assert len(bench.processes) == 2
     assert bench.process.commands() == [["Start t2"]]
     assert names(bench.run(2)) == ["Started t2", "Reported t2"]
@@ -246,3 +256,102 @@ def test_a_driver_that_was_away_blames_nobody(bench: Bench) -> None:
         bench.slot.receive(bench.arrivals.popleft())
     assert bench.process.commands() == [[], []]
     assert bench.slot.silent_since() == bench.clock.now()
+
+
+def test_the_end_is_told_before_the_cleanup_and_the_next_start_brings_that(bench: Bench) -> None:
+    bench.give(start("t1", end=1))
+    assert names(bench.run())[-1] == "Ended t1"
+    assert bench.slot.tidying
+    bench.give(start("t2", 1))
+    assert bench.process.commands() == [["Start t2"]]
+    assert bench.slot.untouched
+    bench.run()
+    assert not bench.slot.tidying
+    assert not bench.slot.untouched
+
+
+def test_without_a_next_start_an_exchange_of_its_own_cleans_up(bench: Bench) -> None:
+    bench.give(start("t1", end=1))
+    bench.run()
+    bench.slot.flush()
+    assert bench.process.commands() == [[]]
+    assert bench.run() == []
+    assert not bench.slot.tidying
+
+
+def test_a_trial_that_was_begun_before_gets_an_exchange_of_its_own(bench: Bench) -> None:
+    bench.give(start("t1", end=1))
+    bench.run()
+    bench.give(start("t2", 1)._replace(attempt=2))
+    assert bench.process.commands() == [[], ["Start t2"]]
+    assert bench.slot.untouched
+    bench.run()
+    assert not bench.slot.untouched  # the process is clean: what comes now is the trial's own
+
+
+def test_mail_and_answer_tell_each_event_once(bench: Bench) -> None:
+    bench.give(start("t1", 3))
+    outbox = bench.process.runner.outbox
+    for number in (1, 2):
+        outbox.begin("t1", 1)
+        outbox.report(0.0, number, float(number), {"loss": 0.5})
+    letters = [encode(*outbox.show()) for _ in range(2)]
+    told = [e for letter in letters for e in bench.slot.receive_mail(letter)]
+    assert [e.steps for e in told] == [[1], [2]]
+    outbox.begin("t1", 1)
+    outbox.report(0.0, 3, 3.0, {"loss": math.nan})
+    first, events = outbox.take()
+    assert (first, len(events)) == (0, 3)  # nothing was acknowledged
+    (told,) = bench.slot.receive_mail(encode(first, events))
+    assert told.steps == [3]
+    assert math.isnan(told.metrics["loss"][0])
+
+
+def test_silence_ends_with_mail(bench: Bench) -> None:
+    bench.give(start("t1", 3))
+    bench.clock.sleep(100)
+    pulse = Pulse("train", "t1", 1, 100.0, 0.98)
+    assert bench.slot.receive_mail(encode(0, [], pulse)) == []
+    assert (bench.slot.silent_since(), bench.slot.pulse) == (0, pulse)
+    bench.slot.receive_mail(encode(0, [Reported(0.0, "t1", 1, [1], [1.0], {"loss": [0.5]})]))
+    assert bench.slot.silent_since() == 100
+
+
+WRONG = [
+    (b"\x80\x04N.", "it is no JSON"),
+    (b'{"broken": "ValueError: no"}', "ValueError: no"),
+    (b"[0, [], null", "it is no JSON"),
+    (b"[0, []]", "it is no list of a number"),
+    (b"[-1, [], null]", "the number of its first event is -1"),
+    (b'[0, [["Exploded", "t1", 1]], null]', "an event is of kind 'Exploded'"),
+    (b'[0, [["SlotDown", "s1", "why"]], null]', "an event is of kind 'SlotDown'"),
+    (b'[0, [["Reported", "t2", 1, [1], [0.1], {"loss": [1.0]}]], null]', "never given"),
+    (b'[0, [["Reported", "t1", 1, [5], [0.1], {"loss": [1.0]}]], null]', "after step 0"),
+    (b'[0, [["Reported", "t1", 1, [2, 1], [0.1, 0.2], {"loss": [1, 2]}]], null]', "Reported.steps"),
+    (b'[0, [["Reported", "t1", 1, [1], [NaN], {"loss": [1.0]}]], null]', "Reported.elapsed_s"),
+    (b'[0, [["Reported", "t1", 1, [1], [0.1], {"loss": [1.0, 2.0]}]], null]', "metric 'loss'"),
+    (b'[0, [["Reported", "t1", 1, [1], [0.1], {"loss": [{}]}]], null]', "metric 'loss'"),
+    (b'[0, [["Reported", "t1", 1, [1], [0.1], {"loss": [1%s]}]], null]' % (b"0" * 400), "'loss'"),
+    (b'[0, [["Reported", "t1", 1, [99], [0.1], {"loss": [1.0]}]], null]', "after step 0"),
+    (b'[0, [["Checkpointed", "t1", 1, 0, "../../etc"]], null]', "a checkpoint at '../../etc'"),
+    (b'[0, [["Paused", "t1", 1, 7, null]], null]', "Paused is of step 7, not 0"),
+    (b'[0, [["Failed", "t1", 1, "infra", "m", ""]], null]', "Failed.error is 'infra'"),
+    (b'[0, [["Started", "t1", 1, 0, "s1", "n", NaN, 0, 1]], null]', "Started.setup_s is nan"),
+    (b"[0, [], [1, 2]]", "its pulse is"),
+    (b"[" * 100_000, "it is no JSON"),
+    ([], "it is a list, not up to"),
+]
+
+
+@pytest.mark.parametrize(("answer", "message"), WRONG, ids=range(len(WRONG)))
+def test_what_cannot_be_true_is_refused(bench: Bench, answer: Any, message: str) -> None:
+    bench.give(start("t1", 3))
+    arrival = Arrival(bench.slot, bench.process, answer, None, 0.0)
+    with pytest.raises(AnswerError, match=re.escape(message)):
+        bench.slot.receive(arrival)
+
+
+def test_an_answer_that_skips_events_is_refused(bench: Bench) -> None:
+    bench.give(start("t1", 3))
+    with pytest.raises(AnswerError, match="its event 5 follows on -1"):
+        bench.slot.receive(Arrival(bench.slot, bench.process, encode(5, []), None, 0.0))

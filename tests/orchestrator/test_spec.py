@@ -141,7 +141,12 @@ def test_defaults() -> None:
     )  # fmt: skip
     assert (read.resources.cpu, read.resources.gpu) == (1.0, 0.0)
     assert (read.checkpoint.every_s, read.checkpoint.every_steps, read.checkpoint.keep) == (60, None, 1)  # fmt: skip
-    assert (read.timeouts.stuck_s, read.timeouts.stalled_s, read.timeouts.drain_s) == (600, 600, 15)
+    assert (read.timeouts.stuck_s, read.timeouts.stalled_s, read.timeouts.drain_s) == (
+        None,
+        600,
+        15,
+    )
+    assert read.timeouts.cleanup_s == 45
     assert read.cluster.model_dump() == {"address": None, "num_cpus": None, "num_gpus": None, "max_slots": None, "fresh_process": False, "speeds": {}, "prices": {}}  # fmt: skip
     assert (read.max_failed_share, read.storage_path) == (0.5, Path("sweeps"))
 
@@ -195,9 +200,9 @@ def test_durations(written: Any, expected: float) -> None:
     assert spec(budget={"wall_time": written}).budget.wall_time_s == expected
 
 
-def test_stuck_may_be_never_and_whole_floats_are_counts() -> None:
-    read = spec(timeouts={"stuck": None}, budget={"trials": 1e3}, checkpoint={"every": "2m"})
-    assert read.timeouts.stuck_s is None
+def test_stuck_may_be_set_and_whole_floats_are_counts() -> None:
+    read = spec(timeouts={"stuck": "10m"}, budget={"trials": 1e3}, checkpoint={"every": "2m"})
+    assert read.timeouts.stuck_s == 600
     assert read.budget.trials == 1000
     assert read.checkpoint.every_s == 120
 

@@ -82,3 +82,25 @@ def test_an_unreadable_checkpoint_is_given_up_for_the_one_before() -> None:
     assert hand.last(actions.Start).checkpoint == "two"
     hand.give(events.Failed(0.0, "t000000", 2, ErrorClass.CHECKPOINT, "hash differs", ""))
     assert hand.last(actions.Start).checkpoint == "one"
+
+
+def test_a_trial_that_ends_by_itself_has_ended_before_its_last_checkpoint_is_written() -> None:
+    hand = Hand(make_state({"name": "fifo"}, budget=Budget(trials=1)))
+    hand.report("t000000", 1, 0.1)
+    hand.give(events.Checkpointed(0.0, "t000000", 1, 1, "first"))
+    hand.report("t000000", 2, 0.1)
+    hand.give(events.Ended(1.0, "t000000", 1, 2, saving=True))
+    assert hand.state.ended[Status.COMPLETED] == 1
+    assert not [action for action in hand.done if isinstance(action, actions.Close)]
+    hand.give(events.Finished(2.0, "t000000", 1, 2, "last"))
+    assert dropped(hand) == ["first"]
+    assert hand.last(actions.Close).exit_code == 0
+
+
+def test_a_process_that_dies_in_that_save_costs_the_checkpoint_alone() -> None:
+    hand = Hand(make_state({"name": "fifo"}, budget=Budget(trials=1)))
+    hand.report("t000000", 1, 0.1)
+    hand.give(events.Ended(1.0, "t000000", 1, 1, saving=True))
+    hand.give(events.SlotDown(2.0, "s0", "it died"))
+    assert hand.state.ended[Status.COMPLETED] == 1
+    assert not hand.state.slots.finishing

@@ -33,7 +33,7 @@ BAD = {
     "nan": ("COMPLETED", ""),
     "omits": ("FAILED", "loss"),
     "exits": ("FAILED", ""),
-    "hangs": ("FAILED", "progress"),
+    "hangs": ("FAILED", "timeouts.stuck"),
     "huge": ("FAILED", "blob"),
     "silent": ("FAILED", "without"),
     "../x": ("COMPLETED", ""),

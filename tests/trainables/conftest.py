@@ -55,3 +55,4 @@ def make_tune(tmp_path: Path, undisturbed: None) -> Iterator[MakeRunner]:
     yield make
     for runner in made:
         runner.exchange([start("t999999", run_to=0), Stop("t999999", 1, "s1", WHY)], 0)
+        runner.exchange([], 0)  # one that failed to start is cleaned up after

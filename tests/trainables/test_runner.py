@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from raysweep.trainables.base import Trainable
+from raysweep.trainables.base import Trainable, TrialContext
 from raysweep.trainables.checkpoint import verify_checkpoint
 from raysweep.trainables.runner import HostSpec, Runner
 from raysweep.trials.actions import Finish, Pause, RunTo, Stop
@@ -55,9 +55,73 @@ def test_returns_when_the_budget_is_spent(make: MakeRunner) -> None:
 
 
 def test_ends_when_nothing_is_left(make: MakeRunner) -> None:
-    events = make().exchange([start(config={"end": 2})], 60)
-    assert kinds(events) == ["Started", "Reported", "Checkpointed", "Ended"]
-    assert events[-1] == Ended(0.0, "t000001", 1, 2)
+    runner = make()
+    events = runner.exchange([start(config={"end": 2})], 60)
+    assert kinds(events) == ["Started", "Reported", "Ended"]
+    assert events[-1] == Ended(0.0, "t000001", 1, 2, saving=True)
+    assert runner.exchange([], 60) == [Finished(0.0, "t000001", 1, 2, "checkpoints/t000001/1-2")]
+    assert runner.exchange([], 60) == []
+
+
+def test_the_end_is_told_before_what_may_kill_or_hang(make: MakeRunner) -> None:
+    class Fatal(Counter):
+        def save(self, folder: Path) -> None:
+            raise KeyboardInterrupt  # as near to a death as a test can come
+
+    class Untidy(Counter):
+        def cleanup(self) -> None:
+            raise KeyboardInterrupt
+
+    for kind, said in ((Fatal, "Ended"), (Untidy, "Ended")):
+        runner = make(kind)
+        assert kinds(runner.exchange([start(config={"end": 1})], 60))[-1] == said
+        with pytest.raises(KeyboardInterrupt):
+            runner.exchange([], 60)
+    runner = make(Untidy)
+    runner.exchange([start(run_to=1)], 60)
+    assert kinds(runner.exchange([Pause("t000001", 1, "s1", WHY)], 60)) == ["Paused"]
+    with pytest.raises(KeyboardInterrupt):
+        runner.exchange([], 60)
+
+
+@pytest.mark.parametrize("returns", [False, True])
+def test_a_function_that_ends_by_itself_leaves_its_last_checkpoint(
+    make: MakeRunner, tmp_path: Path, returns: bool
+) -> None:
+    def train(config: dict[str, Any], trial: TrialContext) -> Iterator[dict[str, float]]:
+        step = 0
+
+        def save(folder: Path) -> None:
+            (folder / "step").write_text(str(step))
+
+        trial.on_save(save)
+        for step in (1, 2, 3):
+            yield {"loss": 1.0 / step}
+        return {"loss": 0.0} if returns else None
+
+    runner, last = make(train), 3 + returns
+    assert runner.exchange([start()], 60)[-1] == Ended(0.0, "t000001", 1, last, saving=True)
+    (finished,) = runner.exchange([], 60)
+    assert finished == Finished(0.0, "t000001", 1, last, f"checkpoints/t000001/1-{last}")
+    assert (tmp_path / finished.path / "step").read_text() == "3"
+    verify_checkpoint(tmp_path / finished.path)
+
+
+def test_a_periodic_save_that_fails_is_said_in_the_log_and_training_goes_on(
+    make: MakeRunner, tmp_path: Path
+) -> None:
+    class Unsaved(Counter):
+        def save(self, folder: Path) -> None:
+            if self.value != 4:
+                raise OSError(28, "No space left on device")
+            super().save(folder)
+
+    events = make(Unsaved, every_steps=2).exchange([start(run_to=5)], 60)
+    assert steps(events) == [1, 2, 3, 4, 5]
+    assert [e.step for e in events if isinstance(e, Checkpointed)] == [4]
+    (log,) = (tmp_path / "logs").iterdir()
+    assert "no checkpoint of t000001 at step 2" in log.read_text()
+    assert "No space left on device" in log.read_text()
 
 
 def test_what_leaves_is_cleaned_up_and_forgotten(make: MakeRunner) -> None:
@@ -74,6 +138,7 @@ def test_what_leaves_is_cleaned_up_and_forgotten(make: MakeRunner) -> None:
     runner.exchange([start(config=config, run_to=1), Stop("t000001", 1, "s1", WHY)], 60)
     runner.exchange([start(config=config, run_to=1), Finish("t000001", 1, "s1", WHY)], 60)
     runner.exchange([start(config=config, run_to=1), Pause("t000001", 1, "s1", WHY)], 60)
+    runner.exchange([], 60)
     gc.collect()
     assert story == ["cleaned up"] * 4
     assert [ref() for ref in made] == [None] * 4

@@ -111,6 +111,7 @@ def test_leaving_unwinds_the_function_and_frees_it(make_tune: MakeRunner, leave:
     runner = make_tune(train)
     runner.exchange([start(run_to=3)], 60)
     runner.exchange([leave("t000001", 1, "s1", WHY)], 60)
+    runner.exchange([], 60)
     gc.collect()
     assert story[1:] == ["unwound"]
     assert not Path(story[0]).exists()

@@ -132,9 +132,11 @@ def test_done_ends_the_trial(make_tune: MakeRunner) -> None:
         finally:
             story.append("unwound")
 
-    events = make_tune(train).exchange([start()], 60)
+    runner = make_tune(train)
+    events = runner.exchange([start()], 60)
     assert kinds(events) == ["Started", "Reported", "Ended"]
     assert "done" not in events[1].metrics
+    runner.exchange([], 60)
     assert story == ["unwound"]
 
 
