@@ -56,7 +56,8 @@ def main() -> None:
         why = Reason("test")
         start = Start(f"t{number:06}", 1, "s0", config, 7, 0, None, UNBOUNDED, why)
         result: dict[str, Any] = {}
-        for event in runner.exchange([start], 60.0):
+        events = runner.exchange([start], 60.0)
+        for event in [*events, *runner.exchange([], 0.0)]:  # which cleans up
             if isinstance(event, Failed):
                 result["failed"] = [event.error, event.message]
             elif isinstance(event, Reported):

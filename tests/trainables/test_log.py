@@ -40,6 +40,7 @@ def run(train: Any, folder: Path, *trials: str) -> list[Event]:
     for trial in trials:
         start = Start(trial, 1, "s0", {"lr": 0.5}, 0, 0, None, UNBOUNDED, Reason("test"))
         events += runner.exchange([start], 60)
+        events += runner.exchange([], 0)  # which cleans up
     return events
 
 
