@@ -100,7 +100,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_sweep_waits_for_room_and_goes_on(small_disk: Path, ray_cluster: Session) -> None:
     """Red before: exit code 1 with "No space left on device: None", trials charged."""
     spec = SweepSpec.from_dict(
-        {"name": "s", "trainable": train, "space": {"x": {"uniform": [0, 1]}}, "metric": "loss",
+        {"name": "s", "trainable": train, "space": {"x": {"uniform": [0, 1]}}, "metric": "loss", "mode": "min",
          "budget": {"trials": 4}, "storage": str(small_disk), "cluster": {"max_slots": 2},
          "checkpoint": {"every_steps": 1, "every_s": None}}
     )  # fmt: skip
