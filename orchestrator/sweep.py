@@ -39,8 +39,15 @@ from raysweep.trainables.runner import HostSpec
 from raysweep.trials.actions import DropCheckpoint
 from raysweep.trials.clock import Clock, SystemClock
 from raysweep.trials.decisions import Verdict
-from raysweep.trials.errors import SpecError, StoreFormatError, TrainableError
+from raysweep.trials.errors import (
+    SpecError,
+    StoreError,
+    StoreFormatError,
+    StoreUnwritable,
+    TrainableError,
+)
 from raysweep.trials.events import Closed, Event, Opened, Retried
+from raysweep.trials.filesystems import named
 
 if TYPE_CHECKING:
     from raysweep.results.store import Store
@@ -223,15 +230,18 @@ class Sweep:
 
         state = new_state(self._original, self._objects, self._earlier)
         if self._new:
-            if self.spec.program is not None and self.spec.program.environment:
-                self.path.mkdir(
-                    mode=0o700, parents=True, exist_ok=True
-                )  # it may say more than it should
-            store = Store.create(self.path, self._manifest(), clock=self._clock)
-            if self._earlier:
-                publish(self.path, FILE, encoded(self._earlier))
+            with _refusals_named(self.path, StoreError):
+                if self.spec.program is not None and self.spec.program.environment:
+                    # it may say more than others should read
+                    self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+                store = Store.create(self.path, self._manifest(), clock=self._clock)
+                if self._earlier:
+                    publish(self.path, FILE, encoded(self._earlier))
         else:
-            store, recovered = Store.open(self.path, clock=self._clock, take_over=self._take_over)
+            with _refusals_named(self.path, StoreUnwritable):
+                store, recovered = Store.open(
+                    self.path, clock=self._clock, take_over=self._take_over
+                )
             if recovered.state is not None:
                 state.load(recovered.state)
             for _, turn in replayed(self._original, state, recovered.records):
@@ -358,3 +368,15 @@ def _check_writable(path: Path) -> None:
             f"{path} cannot be written ({error.strerror}): choose another `storage:`, or mend the "
             f"rights of {folder}"
         ) from None
+
+
+@contextmanager
+def _refusals_named(path: Path, kind: type[StoreError]) -> Iterator[None]:
+    """What the system refuses while the directory is made or opened, in a sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise kind(
+            f"{path} cannot be written: {error.strerror or error} on {named(path)}; make room "
+            "there, or mend its rights, and try again"
+        ) from error

@@ -149,7 +149,7 @@ def test_a_recording_ends_a_trial_only_when_it_is_told_to_go_further() -> None:
     pool, told = at_work(run_to=3)
     assert isinstance(told[-1], Reported), "at its last recorded step it waits for a decision"
     pool.do(RunTo("t0", 1, "s00000", 9, Reason("test")))
-    assert pool.poll(1.0)[-1][1:] == ("t0", 1, 3)
+    assert pool.poll(1.0)[-1][1:] == ("t0", 1, 3, False)
     _, told = at_work(run_to=9)
     assert isinstance(told[-1], Ended)
     assert told[-1].at == 10.0

@@ -327,13 +327,28 @@ WRONG = [
     (b'[0, [["SlotDown", "s1", "why"]], null, null]', "an event is of kind 'SlotDown'"),
     (b'[0, [["Reported", "t2", 1, [1], [0.1], {"loss": [1.0]}]], null, null]', "never given"),
     (b'[0, [["Reported", "t1", 1, [5], [0.1], {"loss": [1.0]}]], null, null]', "after step 0"),
-    (b'[0, [["Reported", "t1", 1, [2, 1], [0.1, 0.2], {"loss": [1, 2]}]], null, null]', "Reported.steps"),
-    (b'[0, [["Reported", "t1", 1, [1], [NaN], {"loss": [1.0]}]], null, null]', "Reported.elapsed_s"),
-    (b'[0, [["Reported", "t1", 1, [1], [0.1], {"loss": [1.0, 2.0]}]], null, null]', "metric 'loss'"),
+    (
+        b'[0, [["Reported", "t1", 1, [2, 1], [0.1, 0.2], {"loss": [1, 2]}]], null, null]',
+        "Reported.steps",
+    ),
+    (
+        b'[0, [["Reported", "t1", 1, [1], [NaN], {"loss": [1.0]}]], null, null]',
+        "Reported.elapsed_s",
+    ),
+    (
+        b'[0, [["Reported", "t1", 1, [1], [0.1], {"loss": [1.0, 2.0]}]], null, null]',
+        "metric 'loss'",
+    ),
     (b'[0, [["Reported", "t1", 1, [1], [0.1], {"loss": [{}]}]], null, null]', "metric 'loss'"),
-    (b'[0, [["Reported", "t1", 1, [1], [0.1], {"loss": [1%s]}]], null, null]' % (b"0" * 400), "'loss'"),
+    (
+        b'[0, [["Reported", "t1", 1, [1], [0.1], {"loss": [1%s]}]], null, null]' % (b"0" * 400),
+        "'loss'",
+    ),
     (b'[0, [["Reported", "t1", 1, [99], [0.1], {"loss": [1.0]}]], null, null]', "after step 0"),
-    (b'[0, [["Checkpointed", "t1", 1, 0, "../../etc"]], null, null]', "a checkpoint at '../../etc'"),
+    (
+        b'[0, [["Checkpointed", "t1", 1, 0, "../../etc"]], null, null]',
+        "a checkpoint at '../../etc'",
+    ),
     (b'[0, [["Paused", "t1", 1, 7, null]], null, null]', "Paused is of step 7, not 0"),
     (b'[0, [["Failed", "t1", 1, "driver", "m", ""]], null, null]', "Failed.error is 'driver'"),
     (b'[0, [["Started", "t1", 1, 0, "s1", "n", NaN, 0, 1]], null, null]', "Started.setup_s is nan"),

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from raysweep.trainables import runner as runner_module
 from raysweep.trainables.base import Trainable, TrialContext
 from raysweep.trainables.checkpoint import verify_checkpoint
 from raysweep.trainables.runner import HostSpec, Runner
 from raysweep.trials.actions import Finish, Pause, RunTo, Stop
+from raysweep.trials.errors import NoRoom
 from raysweep.trials.events import (
     Checkpointed,
     Ended,
@@ -21,6 +23,7 @@ from raysweep.trials.events import (
     Paused,
     Reported,
     Started,
+    Unsaved,
 )
 from tests.trainables.counting import CLOCK, WHY, Counter, Here, MakeRunner, kinds, start, steps
 
@@ -345,11 +348,11 @@ def test_a_resumed_trial_may_have_nothing_left(make: MakeRunner) -> None:
 
 
 def test_saving_that_raises_is_a_checkpoint_failure(make: MakeRunner) -> None:
-    class Unsaved(Counter):
+    class Raising(Counter):
         def save(self, folder: Path) -> None:
             raise ValueError("disk full")
 
-    runner = make(Unsaved)
+    runner = make(Raising)
     runner.exchange([start(run_to=1)], 60)
     (failed,) = runner.exchange([Pause("t000001", 1, "s1", WHY)], 60)
     assert (failed.error, failed.message) == ("checkpoint", "saving raised ValueError: disk full")
@@ -364,3 +367,39 @@ def test_a_damaged_checkpoint_is_not_loaded(make: MakeRunner, tmp_path: Path, da
     again = start(attempt=2, step=1, checkpoint=paused.path)
     (failed,) = runner.exchange([again], 60)
     assert (type(failed), failed.error) == (Failed, "checkpoint")
+
+
+def full_until(monkeypatch: pytest.MonkeyPatch, end_s: float) -> None:
+    """Checkpoints find no room before the clock shows `end_s`."""
+    real = runner_module.write_checkpoint
+
+    def write(*arguments: Any) -> str:
+        if CLOCK.now() < end_s:
+            raise NoRoom("no space left")
+        return real(*arguments)
+
+    monkeypatch.setattr(runner_module, "write_checkpoint", write)
+
+
+def test_a_checkpoint_on_the_way_that_finds_no_room_is_left_out(
+    make: MakeRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Red before: the attempt failed, and was charged."""
+    full_until(monkeypatch, CLOCK.now() + 1.5)
+    told = make(every_steps=1).exchange([start(run_to=3)], 60)
+    assert [type(event) for event in told if not isinstance(event, Started | Reported)] == [
+        Unsaved, Checkpointed, Checkpointed,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("full_s", "kind"), [(20.0, Paused), (50.0, Failed)])
+def test_a_trial_that_pauses_waits_for_room(
+    make: MakeRunner, monkeypatch: pytest.MonkeyPatch, full_s: float, kind: type
+) -> None:
+    runner = make()
+    runner.exchange([start(run_to=1)], 60)
+    full_until(monkeypatch, CLOCK.now() + full_s)
+    (answer,) = runner.exchange([Pause("t000001", 1, "s1", WHY)], 60)
+    assert type(answer) is kind
+    if isinstance(answer, Failed):
+        assert answer.error == ErrorClass.STORAGE
