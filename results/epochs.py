@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from raysweep.results import layout
+from raysweep.results.parts import read_meta
+from raysweep.results.wal import list_segments
 from raysweep.trials.clock import Clock
-from raysweep.trials.errors import StoreBusy, StoreFenced
+from raysweep.trials.errors import StoreBusy, StoreCorrupt, StoreFenced
 
 _LOCK = "lock"
 _ATTEMPTS, _WAIT_S = 20, 0.02
@@ -40,7 +42,8 @@ class Tenure:
 
     def begin(self, wall: float) -> int:
         """Create the next epoch; everything that older epochs write from now on is ignored."""
-        epoch = newest(self._folder.parent)[0] + 1
+        root = self._folder.parent
+        epoch = max(newest(root)[0], _last_written(root)) + 1
         owner = {
             "epoch": epoch,
             "host": socket.gethostname(),
@@ -85,6 +88,16 @@ def newest(root: Path) -> tuple[int, Path | None]:
     """The highest epoch and its file; (0, None) if there is none."""
     *_, last = (0, ""), *layout.numbered(root / layout.EPOCHS, ".json")
     return last[0], root / layout.EPOCHS / last[1] if last[1] else None
+
+
+def _last_written(root: Path) -> int:
+    """The highest epoch that has written a segment or a part: its file may be gone."""
+    segments = [name.split("-")[0] for name in list_segments(root)]
+    written = [int(epoch) for epoch in segments if epoch.isdecimal()]
+    for part in layout.list_parts(root, layout.EVENTS)[-1:]:
+        with contextlib.suppress(StoreCorrupt, ValueError, KeyError):  # told when it is read
+            written.append(int(json.loads(read_meta(root / layout.EVENTS / part.name))["epoch"]))
+    return max(written, default=0)
 
 
 def held(root: Path) -> bool:

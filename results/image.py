@@ -6,13 +6,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from raysweep.results import layout, snapshot, wal
+from raysweep.results import high_water, layout, snapshot, wal
 from raysweep.results.codec import Record, decode
 from raysweep.results.fold import Fold
+from raysweep.results.high_water import HighWater
 from raysweep.results.history import Line, part_lines, read_registry
 from raysweep.results.layout import Part
 from raysweep.results.snapshot import Snapshot
-from raysweep.results.wal import Log
+from raysweep.results.wal import Damage, Log
 from raysweep.trials.errors import StoreCorrupt
 
 _TRIES = 5
@@ -85,7 +86,9 @@ def load(root: Path) -> Image:
 
 
 def _load(root: Path, manifest: Mapping[str, Any]) -> Image:
-    """First the log, then the snapshot, then the parts: what leaves one is in the next by then."""
+    """First the mark, then the log, then the snapshot, then the parts: what leaves one is in the
+    next by then."""
+    mark = high_water.newest(root)
     log = wal.read_log(root)
     last = log.records[-1][0] if log.records else 0
     lsns = snapshot.list_lsns(root)
@@ -107,4 +110,12 @@ def _load(root: Path, manifest: Mapping[str, Any]) -> Image:
             f"{root / layout.WAL}: the log begins at LSN {log.records[0][0]}, the parts end at "
             f"{compacted}: {compacted + 1}..{log.records[0][0] - 1} are missing. Restore them from a copy"
         )
-    return Image(root, manifest, parts, compacted, newest, log)
+    found = Image(root, manifest, parts, compacted, newest, log)
+    if mark is not None and found.lsn < mark.lsn and log.damage is None:
+        return found._replace(log=log._replace(damage=_loss(mark, found.lsn)))
+    return found
+
+
+def _loss(mark: HighWater, lsn: int) -> Damage:
+    """Records that were on disk when the mark was set are not there."""
+    return Damage(mark.segment, mark.size, f"records {lsn + 1}..{mark.lsn} are missing at its end")

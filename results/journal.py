@@ -10,8 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from raysweep.results import layout
+from raysweep.results import high_water, layout
 from raysweep.results.codec import seal
+from raysweep.results.high_water import HighWater
 from raysweep.results.wal import Seal, segment_name, segment_number
 from raysweep.trials.clock import Clock
 from raysweep.trials.errors import StoreUnwritable
@@ -22,6 +23,7 @@ FsyncPolicy = Literal["group", "always", "os"]
 GROUP_S = 0.1
 PATIENCE_S = 60.0
 _RETRY_S = 0.5
+_MARK_S = 5.0
 _SEGMENT_BYTES = 1 << 26
 
 
@@ -72,6 +74,7 @@ class Journal:
         self.waits: Callable[[str], None] = _LOG.warning
         self._number = segment_number(after.segment) + 1 if after else 1
         self._fd, self._synced_at = -1, clock.now()
+        self._marked_at = clock.now()
         self._end = self._durable = after or Seal("", 0, 0)
         self._open_segment(after)
 
@@ -119,6 +122,8 @@ class Journal:
     def close(self) -> None:
         """Let go of the file; what was not committed is lost."""
         if self._fd >= 0:
+            if self._end == self._durable:
+                self._mark()
             os.close(self._fd)
             self._fd = -1
 
@@ -190,6 +195,15 @@ class Journal:
         self._unsynced = []
         self._durable = self._end
         self._synced_at = self._clock.now()
+        if self._synced_at - self._marked_at >= _MARK_S:
+            self._mark()
+
+    def _mark(self) -> None:
+        """Say outside of the log how far it reaches; a disk that refuses is asked again later."""
+        self._marked_at = self._clock.now()
+        mark = HighWater(self.next_lsn - 1 - len(self._buffer), *self._durable[:2])
+        with contextlib.suppress(OSError):
+            high_water.publish(self._root, self._owner.epoch, mark)
 
     def _abandon(self) -> None:
         """Give the segment up; what is not known to be on disk goes before the buffer again."""
@@ -233,6 +247,7 @@ class Journal:
         self._fd = fd
         self._end = self._durable = Seal(name, len(line), crc)
         self._synced_at = self._clock.now()
+        self._mark()
 
     def _be_patient(self, error: OSError) -> None:
         """Raise once writing has failed for too long."""

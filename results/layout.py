@@ -6,6 +6,7 @@ import contextlib
 import errno
 import json
 import os
+import stat
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,10 @@ SNAPSHOT, EPOCHS, QUARANTINE, TMP = "snapshot", "epochs", "quarantine", "tmp"
 FOLDERS = (WAL, REPORTS, EVENTS, DECISIONS, SNAPSHOT, EPOCHS, QUARANTINE, TMP)
 
 
+MOST_BYTES = 1 << 34
+"""Files that are larger are not ours."""
+
+
 class Part(NamedTuple):
     """The inclusive range of journal positions (LSNs) that one Parquet part covers."""
 
@@ -31,6 +36,26 @@ class Part(NamedTuple):
     def name(self) -> str:
         """Its file name, the same in `reports/`, `events/` and `decisions/`."""
         return f"part-{self.first:012d}-{self.last:012d}.parquet"
+
+
+def read_bytes(file: Path, most: int = MOST_BYTES) -> bytes:
+    """All of a plain file of the sweep directory; no link is followed, no pipe waited for.
+
+    Args:
+        file: what to read.
+        most: bytes that it may have.
+
+    Raises:
+        OSError: it cannot be read, is no plain file, or is larger.
+    """
+    fd = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(fd, "rb") as opened:
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, "it is no plain file", str(file))
+        if found.st_size > most:
+            raise OSError(errno.EFBIG, f"it has {found.st_size:,} bytes", str(file))
+        return opened.read()
 
 
 def fsync_dir(folder: Path) -> None:

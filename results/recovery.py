@@ -67,7 +67,8 @@ def _quarantine(root: Path, log: Log) -> None:
     """
     damaged = log.damage.segment if log.damage else ""
     source, target = root / layout.WAL, root / layout.QUARANTINE
-    shutil.copyfile(source / damaged, target / damaged)
+    if (source / damaged).is_file():  # else all of it is gone
+        shutil.copyfile(source / damaged, target / damaged)
     for name in dict.fromkeys((damaged, *log.beyond)):
         if name not in log.segments:
             (source / name).replace(target / name)

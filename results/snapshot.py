@@ -134,9 +134,9 @@ def _table(lsn: int, name: str) -> str:
 def _drop_old(root: Path) -> None:
     """Keep the last two snapshots, and no table without its snapshot."""
     kept = {f"{lsn:012d}" for lsn in list_lsns(root)[:_KEPT]}
-    for file in _files(root):
-        if file.name.split(".")[0] not in kept:
-            file.unlink(missing_ok=True)
+    old = [file for file in _files(root) if file.name.split(".")[0] not in kept]
+    for file in sorted(old, key=lambda file: not file.name.endswith(_SUFFIX)):
+        file.unlink(missing_ok=True)  # that which refers to the others first: a crash leaves no gap
 
 
 def _files(root: Path) -> Iterator[Path]:

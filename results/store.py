@@ -15,7 +15,7 @@ from raysweep.results.fold import Fold, Tables
 from raysweep.results.journal import FsyncPolicy, Journal, Owner
 from raysweep.results.layout import Part
 from raysweep.results.manifest import completed, refuse_occupied
-from raysweep.results.parts import publish_part
+from raysweep.results.parts import publish_part, report_schema, unify
 from raysweep.results.recovery import recover
 from raysweep.results.snapshot import Snapshot
 from raysweep.results.wal import Seal, list_segments
@@ -239,6 +239,8 @@ class Store:
         """Each step leaves a directory that `open` and `read` understand."""
         if self._fold.lsn == self._snapshotted:
             return
+        if not self._fold.reports.rows and self._fold.pending < self._settings.compact_rows:
+            return  # a part without rows would hide all metrics from who reads the first one only
         self._journal.rotate()
         lsn, tables = self._fold.lsn, self._fold.tables()
         part = Part(self._compacted + 1, lsn)
@@ -264,6 +266,10 @@ class Store:
             if folder == layout.REPORTS:
                 self._tenure.check()
             table = getattr(tables, folder)
+            if (
+                folder == layout.REPORTS
+            ):  # every column so far: readers go by the first part they see
+                table = unify(table, report_schema(self._fold.reports.registry))
             self._crcs[f"{folder}/{part.name}"] = publish_part(self.path, folder, part, table, meta)
 
     def _meta(self, part: Part) -> str:

@@ -9,18 +9,13 @@ and do not count. Only the newest segment has no seal yet; there, a torn tail is
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
-import re
-import zlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from raysweep.results import layout
 from raysweep.results.codec import lsn_of, unseal
-
-# JSON has no blank outside its strings, and a quote within a string is escaped.
-_BEGINNING = re.compile(rb'[0-9a-f]{8} \{"')
+from raysweep.trials.errors import StoreCorrupt
 
 
 class Seal(NamedTuple):
@@ -71,8 +66,25 @@ def read_log(root: Path) -> Log:
     contents: dict[str, bytes] = {}
     for name in list_segments(root):
         with contextlib.suppress(FileNotFoundError):  # a compaction has just deleted it
-            contents[name] = (root / layout.WAL / name).read_bytes()
+            contents[name] = _content(root / layout.WAL / name)
     return _walk(contents)
+
+
+def _content(file: Path) -> bytes:
+    """The bytes of a segment.
+
+    Raises:
+        FileNotFoundError: it is gone.
+        StoreCorrupt: it cannot be read.
+    """
+    try:
+        return layout.read_bytes(file)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise StoreCorrupt(
+            f"{file} cannot be read ({error.strerror}): restore it from a copy"
+        ) from None
 
 
 def list_segments(root: Path) -> list[str]:
@@ -113,7 +125,7 @@ def _chain(contents: dict[str, bytes]) -> tuple[list[tuple[str, Seal | None]], D
             continue
         header = _header(contents[name])
         if header is None:
-            if wanted is None and not _goes_on(contents[name], 0, 0):
+            if wanted is None and b"\n" not in contents[name]:
                 continue  # torn while it was created: nothing in it was ever promised
             damage, chain, wanted, limit = Damage(name, 0, "no valid header"), [], None, None
             continue
@@ -155,37 +167,9 @@ def _scan(
         crc, position = found, stop
     tail = Seal(name, position, crc)
     if limit is None:
-        torn = not _goes_on(data, position, crc)
+        torn = b"\n" not in data[position:]
         return records, tail, None if torn else Damage(name, position, "a record does not fit")
     if tail != limit:
         what = "a record does not fit" if position < len(data) else f"cut off before {limit.size}"
         return records, tail, Damage(name, position, what)
     return records, tail, None
-
-
-def _goes_on(data: bytes, position: int, crc: int) -> bool:
-    """Whether a whole record follows the bad one at `position`: then that one is damage, no tear.
-
-    The next record fits the checksum written in front of the bad one if the bad one's JSON was
-    hit, and the checksum computed from its JSON if that in front of it was. Records are found
-    by their beginning, as the newline between two may be what was hit.
-    """
-    starts = [match.start() for match in _BEGINNING.finditer(data, position + 1)]
-    known = [_hex(data[position : position + 8])]
-    if starts:
-        known.append(zlib.crc32(data[position + 9 : starts[0] - 1], crc))
-    for start, end in itertools.pairwise([*starts, len(data)]):
-        written = int(data[start : start + 8], 16)
-        payload = data[start + 9 : end - 1]
-        if any(zlib.crc32(payload, before) == written for before in known if before is not None):
-            return True
-        known = [written]
-    return False
-
-
-def _hex(text: bytes) -> int | None:
-    """A checksum as it is written; None if this is none."""
-    try:
-        return int(text, 16)
-    except ValueError:
-        return None
