@@ -219,8 +219,10 @@ class Store:
         try:
             self._journal.commit(durable=True)
         finally:
-            self._journal.close()
-            self._tenure.release()
+            try:
+                self._journal.close()
+            finally:
+                self._tenure.release()
 
     def _begin(self, fold: Fold, after: Seal | None) -> None:
         """Open the journal behind `after`."""

@@ -71,7 +71,6 @@ def test_a_tail_of_zeros_is_no_record(tmp_path: Path, zeros: int) -> None:
 def test_a_flipped_bit_in_the_log_is_found(tmp_path: Path) -> None:
     segment = logged(tmp_path / "s")
     whole, lines = segment.read_bytes(), text_of(history(1, 12, odd=False))
-    last = whole.rindex(b"\n", 0, len(whole) - 1) + 1
     stream = Stream(0, "flips")
     for _ in range(150):
         at, bit = stream.integer(0, len(whole)), stream.integer(0, 8)
@@ -79,7 +78,7 @@ def test_a_flipped_bit_in_the_log_is_found(tmp_path: Path) -> None:
         flipped[at] ^= 1 << bit
         segment.write_bytes(flipped)
         findings = verify(tmp_path / "s")
-        if at >= last:  # no different from a torn tail
+        if at == len(whole) - 1:  # without its newline the last record is no different from a torn one
             assert on_disk(tmp_path / "s") in (lines, lines[:-1])
         elif findings:
             assert {f.invariant for f in findings} == {"I16"}
