@@ -173,12 +173,14 @@ def verify(path: SweepArgument, as_json: Json = False) -> None:
     Leaves with 0 if nothing is wrong and with 1 otherwise.
     """
     from raysweep.orchestrator.replay import check_replay, unreplayable
+    from raysweep.orchestrator.verify_checkpoints import damaged_checkpoints
     from raysweep.results import verify as check
+    from raysweep.results.read import read
 
     found = sweep_path(path)
     findings = check.verify(found)
     if not findings:  # a record that cannot be read cannot be replayed
-        findings = list(check_replay(found))
+        findings = [*damaged_checkpoints(read(found)), *check_replay(found)]
     if as_json:
         print_json({"path": str(found), "findings": [f._asdict() for f in findings]})
     elif findings:

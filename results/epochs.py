@@ -8,6 +8,7 @@ sees it at its next fsync and stops before any effect follows.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -103,7 +104,7 @@ def _last_written(root: Path) -> int:
 def held(root: Path) -> bool:
     """Whether a live driver on this machine holds the sweep; takes nothing, writes nothing."""
     try:
-        fd = os.open(root / layout.EPOCHS / _LOCK, os.O_RDONLY)
+        fd = os.open(root / layout.EPOCHS / _LOCK, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
         return False
     try:
@@ -121,7 +122,15 @@ def _lock(folder: Path, clock: Clock, take_over: bool) -> int:
     Raises:
         StoreBusy: another driver holds it.
     """
-    fd = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+        fd = os.open(folder / _LOCK, flags, 0o644)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            raise
+        raise StoreCorrupt(
+            f"{folder / _LOCK} cannot be opened: {error.strerror}. Remove it if no driver is at work"
+        ) from None
     for attempt in range(_ATTEMPTS):
         with contextlib.suppress(OSError):
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -150,9 +159,9 @@ def _replace_lock(folder: Path) -> int:
 def _who(file: Path | None) -> str:
     """The owner of an epoch, for messages."""
     try:
-        owner: dict[str, Any] = json.loads(file.read_text()) if file else {}
+        owner: dict[str, Any] = json.loads(layout.read_bytes(file)) if file else {}
         return f"the driver with pid {owner['pid']} on host {owner['host']}"
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return "another driver"
 
 

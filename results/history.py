@@ -20,6 +20,8 @@ from raysweep.trials.decisions import Verdict
 from raysweep.trials.errors import StoreCorrupt
 from raysweep.trials.events import Reported
 
+_MOST_SCHEMA = 1 << 28
+
 
 class Line(NamedTuple):
     """A record together with the JSON that stood, or could have stood, in the journal."""
@@ -41,9 +43,21 @@ def part_lines(root: Path, parts: list[Part], first: int) -> Iterator[Line]:
 
 
 def read_registry(root: Path) -> Registry:
-    """schema.json; an empty registry if there is none yet."""
+    """schema.json; an empty registry if there is none yet, and no part that needs one.
+
+    Raises:
+        StoreCorrupt: it is damaged, or gone.
+    """
     file = root / layout.SCHEMA
-    return Registry.parse(file.read_bytes()) if file.exists() else Registry()
+    try:
+        return Registry.parse(layout.read_bytes(file, _MOST_SCHEMA))
+    except FileNotFoundError:
+        if not layout.list_parts(root):
+            return Registry()
+        why = "it is gone"
+    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
+        why = str(error)
+    raise StoreCorrupt(f"{file} is damaged: {why}. Restore it from a copy")
 
 
 def _lines(root: Path, part: Part, registry: Registry) -> Iterator[Line]:

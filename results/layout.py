@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import json
 import os
@@ -22,6 +21,7 @@ SNAPSHOT, EPOCHS, QUARANTINE, TMP = "snapshot", "epochs", "quarantine", "tmp"
 FOLDERS = (WAL, REPORTS, EVENTS, DECISIONS, SNAPSHOT, EPOCHS, QUARANTINE, TMP)
 
 
+_MOST_MANIFEST = 1 << 26
 MOST_BYTES = 1 << 34
 """Files that are larger are not ours."""
 
@@ -56,6 +56,41 @@ def read_bytes(file: Path, most: int = MOST_BYTES) -> bytes:
         if found.st_size > most:
             raise OSError(errno.EFBIG, f"it has {found.st_size:,} bytes", str(file))
         return opened.read()
+
+
+def check_plain(file: Path) -> None:
+    """Make sure that a file can be opened by its name: no link is followed, no pipe waited for.
+
+    Raises:
+        OSError: it is gone, or no plain file.
+    """
+    if not stat.S_ISREG(file.lstat().st_mode):
+        raise OSError(errno.EINVAL, "it is no plain file", str(file))
+
+
+def checksummed(body: dict[str, Any]) -> dict[str, Any]:
+    """`body` with the checksum of its content, for a JSON file that people may look at."""
+    return {**body, "crc": _crc_of(body)}
+
+
+def unchecked(data: bytes) -> dict[str, Any]:
+    """The content of a JSON file that `checksummed` made, or that an older raysweep wrote without.
+
+    Raises:
+        ValueError: it is no JSON object, or not the one that was written.
+    """
+    body = json.loads(data)
+    if not isinstance(body, dict):
+        raise ValueError(f"it holds a {type(body).__name__}, not an object")
+    crc = body.pop("crc", None)
+    if crc is not None and crc != _crc_of(body):
+        raise ValueError("its checksum does not fit: it was changed after it was written")
+    return body
+
+
+def _crc_of(body: dict[str, Any]) -> str:
+    text = json.dumps(body, sort_keys=True, separators=(",", ":"))
+    return f"{zlib.crc32(text.encode()):08x}"
 
 
 def fsync_dir(folder: Path) -> None:
@@ -105,7 +140,7 @@ def publish_link(root: Path, source: str, name: str) -> None:
     try:
         os.link(root / source, tmp)
     except OSError:  # a file system without hard links
-        publish(root, name, (root / source).read_bytes())
+        publish(root, name, read_bytes(root / source))
         return
     tmp.replace(root / name)
     fsync_dir((root / name).parent)
@@ -118,9 +153,25 @@ def empty_folder(folder: Path) -> None:
             entry.unlink(missing_ok=True)
 
 
+def make_folders(root: Path) -> None:
+    """The folders of a sweep directory, as far as they are not there.
+
+    Raises:
+        StoreCorrupt: something else stands in the place of one.
+    """
+    for name in FOLDERS:
+        try:
+            (root / name).mkdir()
+        except FileExistsError:
+            if (root / name).is_symlink() or not (root / name).is_dir():
+                raise StoreCorrupt(
+                    f"{root / name} is no folder: restore the folder from a copy"
+                ) from None
+
+
 def is_sweep(path: Path) -> bool:
     """Whether `path` is a sweep directory."""
-    return (path / MANIFEST).is_file()
+    return (path / MANIFEST).is_symlink() or (path / MANIFEST).exists()
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
@@ -131,16 +182,22 @@ def read_manifest(path: Path) -> dict[str, Any]:
         StoreCorrupt: the file is damaged.
     """
     try:
-        text = (path / MANIFEST).read_text()
+        data = read_bytes(path / MANIFEST, _MOST_MANIFEST)
     except (FileNotFoundError, NotADirectoryError):
         raise StoreFormatError(
             f"{path} is not a sweep directory: it has no {MANIFEST}. Give the directory that "
             "`raysweep run` printed, or list them with `raysweep ls`"
         ) from None
+    except OSError as error:
+        raise StoreCorrupt(
+            f"{path / MANIFEST} cannot be read: {error.strerror}. Restore it from a copy"
+        ) from None
     try:
-        manifest = json.loads(text)
-        found = int(manifest["format"])
-    except (ValueError, KeyError, TypeError) as error:
+        found = int(json.loads(data)["format"])
+        manifest = unchecked(data) if found <= FORMAT else {}
+        if manifest:
+            _check_manifest(manifest)
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise StoreCorrupt(
             f"{path / MANIFEST} is damaged: {error}. Restore it from a copy"
         ) from None
@@ -149,14 +206,31 @@ def read_manifest(path: Path) -> dict[str, Any]:
             f"{path} was written by a newer raysweep (format {found}; this one reads {FORMAT}): "
             "upgrade raysweep"
         )
-    return dict(manifest)
+    return manifest
+
+
+def _check_manifest(manifest: dict[str, Any]) -> None:
+    """Make sure that what readers rely on is there.
+
+    Raises:
+        ValueError, KeyError: it is not.
+    """
+    metrics, columns = manifest["metrics"], manifest.get("columns", {})
+    whole = (
+        isinstance(manifest["id"], str)
+        and isinstance(metrics, dict)
+        and bool(metrics)
+        and set(metrics.values()) <= {"min", "max"}
+        and isinstance(columns, dict)
+        and isinstance(manifest.get("spec") or {}, dict)
+    )
+    if not whole:
+        raise ValueError("id, metrics, columns or spec are not what they must be")
 
 
 def list_parts(root: Path, folder: str = REPORTS) -> list[Part]:
     """The parts in `root/folder`, by position."""
-    with contextlib.suppress(FileNotFoundError):
-        return sorted(filter(None, map(_parse_part, _names(root / folder))))
-    return []
+    return sorted(filter(None, map(_parse_part, names_in(root / folder))))
 
 
 def check_contiguous(root: Path, parts: list[Part]) -> int:
@@ -181,8 +255,22 @@ def check_contiguous(root: Path, parts: list[Part]) -> int:
     return expected - 1
 
 
-def _names(folder: Path) -> list[str]:
-    return [entry.name for entry in folder.iterdir()]
+def names_in(folder: Path) -> list[str]:
+    """What is in a folder of the sweep directory; nothing if it is gone.
+
+    Raises:
+        StoreCorrupt: it is no folder, or leads elsewhere.
+    """
+    try:
+        if folder.is_symlink():
+            raise StoreCorrupt(f"{folder} is a link: put the folder itself there")
+        return [entry.name for entry in folder.iterdir()]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise StoreCorrupt(
+            f"{folder} cannot be read: {error.strerror}. Restore the folder from a copy"
+        ) from None
 
 
 def _parse_part(name: str) -> Part | None:
@@ -204,6 +292,6 @@ def inside(root: Path, relative: str) -> Path | None:
 
 def numbered(folder: Path, suffix: str) -> Iterator[tuple[int, str]]:
     """(number, file name) of the files in `folder` named `<number><suffix>`, ascending."""
-    names = _names(folder) if folder.is_dir() else []
+    names = names_in(folder)
     found = [(n.removesuffix(suffix), n) for n in names if n.endswith(suffix)]
     return iter(sorted((int(stem), n) for stem, n in found if stem.isdecimal()))

@@ -70,6 +70,7 @@ def read_parquet(file: Path, columns: Sequence[str] | None = None) -> pa.Table:
         StoreCorrupt: a page or the footer is damaged, or the file is gone.
     """
     try:
+        layout.check_plain(file)
         check_outline(pq.read_schema(file))
         return pq.read_table(
             file,
@@ -88,6 +89,7 @@ def read_meta(file: Path) -> str:
         StoreCorrupt: the footer is damaged.
     """
     try:
+        layout.check_plain(file)
         metadata = pq.read_metadata(file).metadata or {}
         return str(metadata[_META].decode())
     except (*_ARROW_ERRORS, KeyError) as error:
@@ -151,6 +153,7 @@ def dataset(root: Path, folder: str, parts: Iterable[Part], tail: pa.Table) -> A
     if not files:
         return memory
     for file in files:
+        layout.check_plain(Path(file))
         check_outline(pq.read_schema(file))
     stored = ds.dataset(files, schema=tail.schema, format=checked)
     return ds.dataset([stored, memory])

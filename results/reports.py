@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from raysweep.results import layout
 from raysweep.results.codec import canonical
 from raysweep.results.columns import Column, as_float, column_name, text, typed
 from raysweep.trials.events import Reported
@@ -73,12 +74,16 @@ class Registry:
             {"name": name, "column": m.column, "type": m.kind, "first_lsn": m.first_lsn}
             for name, m in self.metrics.items()
         ]
-        return json.dumps({"metrics": rows}, indent=1).encode()
+        return json.dumps(layout.checksummed({"metrics": rows}), indent=1).encode()
 
     @classmethod
     def parse(cls, data: bytes) -> Registry:
-        """The registry that `dump` wrote."""
-        rows = json.loads(data)["metrics"]
+        """The registry that `dump` wrote.
+
+        Raises:
+            ValueError, KeyError, TypeError: it is none.
+        """
+        rows = layout.unchecked(data)["metrics"]
         return cls({r["name"]: Metric(r["column"], r["type"], r["first_lsn"]) for r in rows})
 
 

@@ -25,6 +25,8 @@ from raysweep.trials.errors import StoreCorrupt
 _SUFFIX = ".json.zst"
 _TABLES = ("trials", "attempts")
 _KEPT = 2
+_MOST_BYTES = 1 << 31
+"""What a snapshot may unpack to; its checksum then does not fit."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -99,13 +101,18 @@ def read(root: Path, lsn: int) -> Snapshot:
     """
     file = root / layout.SNAPSHOT / f"{lsn:012d}{_SUFFIX}"
     try:
-        line = pa.CompressedInputStream(pa.BufferReader(file.read_bytes()), "zstd").read()
+        packed = pa.BufferReader(layout.read_bytes(file))
+        line = pa.CompressedInputStream(packed, "zstd").read(_MOST_BYTES)
         if unseal(line[:-1], 0) is None:
             raise ValueError("its checksum does not fit")
         body: Mapping[str, Any] = json.loads(line[9:])
-    except (OSError, ValueError, pa.ArrowException) as error:
+        own = zip(_TABLES, body["own"], strict=True)
+        whole = all(isinstance(body[name], dict) for name in ("state", "tables", "crcs"))
+        if not whole:
+            raise ValueError("it is no snapshot")
+    except (OSError, ValueError, LookupError, TypeError, pa.ArrowException) as error:
         raise StoreCorrupt(f"{file} is damaged: {error}") from error
-    for name, crc in zip(_TABLES, body["own"], strict=True):
+    for name, crc in own:
         check_crc(root / _table(lsn, name), crc)
     trials, attempts = (read_parquet(root / _table(lsn, name)) for name in _TABLES)
     return Snapshot(lsn, body["state"], body["tables"], body["crcs"], (trials, attempts))
@@ -118,7 +125,7 @@ def check_crc(file: Path, crc: int) -> None:
         StoreCorrupt: it does not, or is gone.
     """
     try:
-        found = zlib.crc32(file.read_bytes())
+        found = zlib.crc32(layout.read_bytes(file))
     except OSError as error:
         raise StoreCorrupt(f"{file} cannot be read: {error}") from error
     if found != crc:
@@ -140,4 +147,5 @@ def _drop_old(root: Path) -> None:
 
 
 def _files(root: Path) -> Iterator[Path]:
-    return iter(sorted((root / layout.SNAPSHOT).iterdir()))
+    folder = root / layout.SNAPSHOT
+    return (folder / name for name in sorted(layout.names_in(folder)))

@@ -95,13 +95,14 @@ class Store:
         """
         path.mkdir(parents=True, exist_ok=True)
         refuse_occupied(path)
-        for folder in layout.FOLDERS:
-            (path / folder).mkdir(exist_ok=True)
+        layout.make_folders(path)
         tenure = Tenure(path, clock)
         try:
             refuse_occupied(path)
             full = completed(manifest, clock)
-            layout.publish(path, layout.MANIFEST, json.dumps(full, indent=1).encode())
+            layout.publish(
+                path, layout.MANIFEST, json.dumps(layout.checksummed(full), indent=1).encode()
+            )
             layout.fsync_dir(path.parent)
             tenure.begin(clock.wall())
             store = cls(path, full, tenure, clock, Settings(fsync, compact_rows, compact_s))
@@ -137,8 +138,7 @@ class Store:
             StoreCorrupt: the log or the parts are damaged or incomplete.
         """
         manifest = layout.read_manifest(path)
-        for folder in layout.FOLDERS:
-            (path / folder).mkdir(exist_ok=True)
+        layout.make_folders(path)
         tenure = Tenure(path, clock, take_over)
         try:
             # The epoch comes first: what the old driver commits after this is void, so nothing
@@ -262,7 +262,7 @@ class Store:
         meta = self._meta(part)
         registry = self._fold.reports.registry.dump()
         file = self.path / layout.SCHEMA
-        if not file.exists() or file.read_bytes() != registry:
+        if not file.exists() or layout.read_bytes(file) != registry:
             layout.publish(self.path, layout.SCHEMA, registry)
         for folder in (layout.EVENTS, layout.DECISIONS, layout.REPORTS):
             if folder == layout.REPORTS:

@@ -40,9 +40,9 @@ def verify(path: str | Path) -> list[Finding]:
     findings = list(_manifest(root))
     if any(finding.invariant == "I16" for finding in findings):
         return findings
-    for check in (_parts, _schema, _snapshots):
-        findings += check(root)
     try:
+        for check in (_parts, _schema, _snapshots):
+            findings += check(root)
         found = image.load(root)
     except StoreCorrupt as error:
         return [*findings, Finding("I17", str(error))]
@@ -64,7 +64,7 @@ def _manifest(root: Path) -> Iterator[Finding]:
     except StoreCorrupt as error:
         yield Finding("I16", str(error))
         return
-    found = _SECRET.search((root / layout.MANIFEST).read_text())
+    found = _SECRET.search(layout.read_bytes(root / layout.MANIFEST).decode())
     if found:
         yield Finding("I22", f"{layout.MANIFEST} holds what looks like a secret: {found[0][:8]}…")
 
@@ -109,8 +109,8 @@ def _schema(root: Path) -> Iterator[Finding]:
     """The columns of each part are in the registry, with the same type."""
     try:
         known = report_schema(read_registry(root))
-    except (ValueError, KeyError) as error:
-        yield Finding("I16", f"{layout.SCHEMA} is damaged: {error}")
+    except StoreCorrupt as error:
+        yield Finding("I16", str(error))
         return
     for part in layout.list_parts(root):
         try:
@@ -134,7 +134,7 @@ def _snapshots(root: Path) -> Iterator[Finding]:
         except StoreCorrupt as error:
             yield Finding("I16", str(error))
     for name in ("trials.parquet", "attempts.parquet"):
-        if (root / name).exists():
+        if (root / name).is_symlink() or (root / name).exists():
             try:
                 read_parquet(root / name)
             except StoreCorrupt as error:

@@ -89,8 +89,7 @@ def _content(file: Path) -> bytes:
 
 def list_segments(root: Path) -> list[str]:
     """The names of all segments, oldest first."""
-    folder = root / layout.WAL
-    names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
+    names = layout.names_in(root / layout.WAL)
     # By epoch first: a fenced driver may still open segments with high numbers.
     return sorted(n for n in names if n.endswith(".jsonl"))
 

@@ -82,6 +82,9 @@ def verify_checkpoint(folder: Path) -> None:
     Raises:
         CheckpointError: saying which file is missing, extra or different.
     """
+    for path in (folder, folder.parent):
+        if path.is_symlink():
+            raise CheckpointError(f"checkpoint {folder} cannot be read: {path} is a symbolic link")
     files = _read_marker(folder)
     found = {path.relative_to(folder).as_posix(): path for path in _files(folder)}
     if missing := sorted(files.keys() - found.keys()):
@@ -98,6 +101,13 @@ def verify_checkpoint(folder: Path) -> None:
             raise CheckpointError(f"checkpoint {folder}: {name} does not match its SHA-256")
 
 
+def is_checkpoint(path: str) -> bool:
+    """Whether `path`, relative to the sweep directory, is one that a checkpoint may have."""
+    parts = path.split("/")
+    shaped = len(parts) == 3 and parts[0] == FOLDER
+    return shaped and bool(_TRIAL.fullmatch(parts[1]) and _NAME.fullmatch(parts[2]))
+
+
 def delete_checkpoint(sweep: Path, path: str) -> None:
     """Delete the checkpoint at `path` (as events carry it); one that is gone is fine.
 
@@ -107,8 +117,7 @@ def delete_checkpoint(sweep: Path, path: str) -> None:
         OSError: the file system does not let it go.
     """
     parts = path.split("/")
-    shaped = len(parts) == 3 and parts[0] == FOLDER
-    if not (shaped and _TRIAL.fullmatch(parts[1]) and _NAME.fullmatch(parts[2])):
+    if not is_checkpoint(path):
         raise CheckpointError(
             f"refusing to delete {path!r}: a checkpoint's path is {FOLDER}/<trial>/<attempt>-<step>"
         )

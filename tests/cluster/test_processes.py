@@ -216,7 +216,7 @@ def test_an_answer_that_cannot_be_true_is_a_crash_of_that_attempt(watch: MakeWat
     start = watched.start("t000001", 2)
     watched.until_step("t000001", 2)
     slot = pool._slots[start.slot][1]
-    letter = b'[2, [["Reported", "t000001", 1, [1], [0.1], {"loss": [NaN]}]], null]'
+    letter = b'[2, [["Reported", "t000001", 1, [1], [0.1], {"loss": [NaN]}]], null, null]'
     pool._post.handle.put.remote(slot.key, letter)
     failed = watched.until(Failed, "t000001")
     assert failed.error == ErrorClass.CRASH

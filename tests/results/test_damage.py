@@ -78,7 +78,9 @@ def test_a_flipped_bit_in_the_log_is_found(tmp_path: Path) -> None:
         flipped[at] ^= 1 << bit
         segment.write_bytes(flipped)
         findings = verify(tmp_path / "s")
-        if at == len(whole) - 1:  # without its newline the last record is no different from a torn one
+        if (
+            at == len(whole) - 1
+        ):  # without its newline the last record is no different from a torn one
             assert on_disk(tmp_path / "s") in (lines, lines[:-1])
         elif findings:
             assert {f.invariant for f in findings} == {"I16"}

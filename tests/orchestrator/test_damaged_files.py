@@ -1,0 +1,143 @@
+"""Every kind of file of a sweep directory, damaged in every way: one sentence, no hang, no silence."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from raysweep.orchestrator.cli import app
+from raysweep.results.store import Store
+from raysweep.trials.clock import ManualClock
+from raysweep.trials.errors import StoreError
+from raysweep.trials.events import Closed, Interrupted, Opened
+from tests.orchestrator.cli_sweeps import simulated_sweep
+
+KINDS = {
+    "manifest": "SWEEP.json",
+    "schema": "schema.json",
+    "lock": "epochs/lock",
+    "epoch": "epochs/*.json",
+    "mark": "epochs/*.mark",
+    "segment": "wal/*.jsonl",
+    "reports": "reports/*.parquet",
+    "events": "events/*.parquet",
+    "decisions": "decisions/*.parquet",
+    "trials": "trials.parquet",
+    "attempts": "attempts.parquet",
+    "snapshot": "snapshot/*.json.zst",
+    "snapshot's trials": "snapshot/*.trials.parquet",
+    "snapshot's attempts": "snapshot/*.attempts.parquet",
+    "wal/": "wal",
+    "reports/": "reports",
+    "epochs/": "epochs",
+    "snapshot/": "snapshot",
+}
+DERIVED = frozenset(
+    {"lock", "epoch", "mark", "trials", "attempts", "epochs/", "snapshot/"}
+    | {"snapshot", "snapshot's trials", "snapshot's attempts", "schema"}
+)
+"""What can be missing without a loss: it is made anew, or says who wrote and not what."""
+COMMANDS = (
+    ["status"], ["best"], ["trials"], ["explain", "0"], ["verify"],
+)  # fmt: skip
+
+
+def _replace(path: Path, make: Callable[[Path], None]) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+    make(path)
+
+
+def _flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 4
+    path.write_bytes(data)
+
+
+def _json(value: Any) -> Callable[[Path], None]:
+    return lambda path: path.write_text(json.dumps(value))
+
+
+DAMAGES: dict[str, Callable[[Path], None]] = {
+    "deleted": lambda path: _replace(path, lambda gone: None),
+    "emptied": lambda path: path.write_bytes(b""),
+    "cut": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
+    "flipped": _flip,
+    "garbage": lambda path: path.write_bytes(os.urandom(4096)),
+    "directory": lambda path: _replace(path, Path.mkdir),
+    "dangling": lambda path: _replace(path, lambda p: p.symlink_to("nowhere")),
+    "loop": lambda path: _replace(path, lambda p: p.symlink_to(p.name)),
+    "fifo": lambda path: _replace(path, os.mkfifo),
+    "null": _json(None),
+    "list": _json([1, 2]),
+    "wrong": _json({"format": "x", "metrics": 7}),
+}
+OF_FOLDERS = ("deleted", "dangling", "loop", "fifo")
+
+
+def cases() -> Iterator[tuple[str, str]]:
+    for kind in KINDS:
+        for damage in DAMAGES:
+            if kind == "lock" and damage in ("emptied", "cut", "flipped"):
+                continue  # it is empty
+            if not kind.endswith("/") or damage in OF_FOLDERS:
+                yield kind, damage
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished sweep with a part, a snapshot and a tail in its journal."""
+    path = simulated_sweep(tmp_path_factory.mktemp("whole"), budget={"trials": 8})
+    store, _ = Store.open(path, clock=ManualClock())
+    store.append(Opened(99.0, store.epoch, 0.0, "here"))
+    store.append(Interrupted(99.0, "SIGTERM"))
+    store.append(Closed(99.0, "interrupted: SIGTERM", 75))
+    store.compact({})
+    store.close()
+    return path
+
+
+@pytest.fixture
+def sweep(whole: Path, tmp_path: Path) -> Path:
+    shutil.copytree(whole, tmp_path / "sweeps" / "small", symlinks=True)
+    shutil.copytree(whole, tmp_path / "sweeps" / "other", symlinks=True)
+    return tmp_path / "sweeps" / "small"
+
+
+def call(*words: str) -> Any:
+    return CliRunner().invoke(app, list(words), catch_exceptions=True)
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(("kind", "damage"), list(cases()))
+def test_damage_is_named_in_a_sentence(sweep: Path, kind: str, damage: str) -> None:
+    found = sorted(sweep.glob(KINDS[kind]))
+    assert found, f"the sweep has no {kind}: the test shows nothing"
+    DAMAGES[damage](found[-1])
+    told = {}
+    for command, *rest in COMMANDS:
+        result = call(command, str(sweep), *rest)
+        told[command] = result
+        text = result.output
+        assert "This is a bug" not in text, text
+        assert "Traceback" not in text
+        assert result.exit_code in (0, 1, 2), (command, result.exception)
+    listed = call("ls", str(sweep.parent))
+    assert listed.exit_code == 0, listed.output
+    assert "other" in listed.output
+    if kind not in DERIVED:
+        assert told["verify"].exit_code == 1 or told["verify"].exit_code == 2, told["verify"].output
+    try:
+        store, _ = Store.open(sweep, clock=ManualClock())
+    except StoreError:
+        return
+    store.close()
