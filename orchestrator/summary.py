@@ -49,7 +49,7 @@ def next_commands(
         commands.append((f"raysweep explain {path} {best.trial_id}", "the story of the best trial"))
     else:
         commands.append((f"raysweep status {path}", "where the sweep stands"))
-    if status["trials"].get("FAILED"):
+    if status.get("trials", {}).get("FAILED"):
         again = "try the failed trials again, once the cause is mended"
         commands.insert(1, (f"raysweep retry {path} --failed", again))
         commands = commands[:2]
@@ -134,9 +134,16 @@ def _coverage(results: Results) -> list[RenderableType]:
 
 def _files(path: Path) -> Table:
     grid = Table.grid(padding=(0, 2))
-    grid.add_row("tables", str(path / "reports" / "*.parquet"))
-    grid.add_row("", str(path / "trials.parquet"))
+    grid.add_row("tables", str(path / "trials.parquet"))
+    grid.add_row("", f"raysweep.read({str(path)!r}).reports, in Python")
+    grid.add_row("", reports_query(path) + ", in duckdb")
     return grid
+
+
+def reports_query(path: Path) -> str:
+    """The rows of all reports as SQL of duckdb: a metric may be a column of later parts only."""
+    glob = str(path / "reports" / "*.parquet").replace("'", "''")
+    return f"FROM read_parquet('{glob}', union_by_name=true)"
 
 
 def _next(status: dict[str, Any], closed: Closed, best: Best | None) -> Table:
