@@ -85,10 +85,18 @@ def test_the_best_of_different_configs_are_trained_again_on_fresh_seeds() -> Non
         assert not hand.of(actions.Fork)
         hand.train(*losses)
     assert hand.of(actions.Fork) == [
-        ("t000005", {"x": 0.1}, {"rank": 1, "value": 0.2, "to_step": 2}, None, None, "t000003"),
-        ("t000006", {"x": 0.1}, {"rank": 1, "value": 0.2, "to_step": 2}, None, None, "t000003"),
-        ("t000007", {"x": 0.3}, {"rank": 2, "value": 0.4, "to_step": 2}, None, None, "t000002"),
-        ("t000008", {"x": 0.3}, {"rank": 2, "value": 0.4, "to_step": 2}, None, None, "t000002"),
+        actions.Fork(
+            "t000005", {"x": 0.1}, {"rank": 1, "value": 0.2, "to_step": 2}, None, None, "t000003"
+        ),
+        actions.Fork(
+            "t000006", {"x": 0.1}, {"rank": 1, "value": 0.2, "to_step": 2}, None, None, "t000003"
+        ),
+        actions.Fork(
+            "t000007", {"x": 0.3}, {"rank": 2, "value": 0.4, "to_step": 2}, None, None, "t000002"
+        ),
+        actions.Fork(
+            "t000008", {"x": 0.3}, {"rank": 2, "value": 0.4, "to_step": 2}, None, None, "t000002"
+        ),
     ]
     assert not hand.of(actions.Close)
     starts = [hand.train(0.01, 0.02) for _ in range(4)]
@@ -99,7 +107,7 @@ def test_the_best_of_different_configs_are_trained_again_on_fresh_seeds() -> Non
         Stream(0, f"t{5 + i:06d}", "train").integer(0, 1 << 31) for i in range(4)
     ]
     assert len({s.seed for s in hand.of(actions.Start)}) == 9
-    assert hand.of(actions.Close) == [("all 9 trials have run their course", 0)]
+    assert hand.of(actions.Close) == [actions.Close("all 9 trials have run their course", 0)]
     assert len(hand.of(actions.Fork)) == 4, "however good replicates are, nobody replicates them"
     assert hand.state.waiting.issued == 5
     assert hand.state.spend.steps == 18
@@ -203,7 +211,7 @@ def test_a_replicate_that_fails_is_tried_again_from_scratch_and_then_given_up() 
     assert (start.trial, start.attempt, start.step) == ("t000004", 2, 0)
     hand.give(events.Failed(60.0, start.trial, 2, "error", "boom", ""))
     assert hand.state.ended[Status.FAILED] == 1
-    assert hand.of(actions.Close) == [("all 5 trials have run their course", 0)]
+    assert hand.of(actions.Close) == [actions.Close("all 5 trials have run their course", 0)]
 
 
 def test_a_sweep_that_comes_to_rest_replicates_nobody() -> None:
