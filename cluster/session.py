@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import raysweep
+from raysweep.cluster.driver_path import job_config
 from raysweep.cluster.reaper import MARK
 from raysweep.cluster.reaper import __file__ as REAPER
 from raysweep.cluster.shared_ray import Shared
@@ -235,7 +236,8 @@ def _ray(failure: str, **options: Any) -> Iterator[str]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
+            config = job_config()
+            ray.init(log_to_driver=False, logging_level=logging.ERROR, job_config=config, **options)
     except (ConnectionError, RuntimeError, ValueError, TimeoutError, OSError) as error:
         ray.shutdown()
         raise ClusterError(f"{failure}: {str(error)[:1000]}") from error

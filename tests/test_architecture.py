@@ -31,6 +31,7 @@ LAYERS = {
 """Folder → the folders that it may import beside itself."""
 RAY = {
     "cluster/deaths.py",
+    "cluster/driver_path.py",
     "cluster/mailbox.py",
     "cluster/nodes.py",
     "cluster/ray_pool.py",

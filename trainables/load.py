@@ -54,13 +54,20 @@ class ModuleCode(NamedTuple):
 
 
 class PickledCode(NamedTuple):
-    """A function or class sent from a Python session; made by `check_picklable`."""
+    """A function or class sent from a Python session; made by `check_picklable`.
+
+    `folders` are where that session finds modules of its own.
+    """
 
     blob: bytes
+    folders: tuple[str, ...] = ()
 
     def load(self) -> Factory:
         """Take the function out of its pickle."""
         import cloudpickle
+
+        for folder in self.folders:
+            LOCAL.add(folder)
 
         return as_factory(cloudpickle.loads(self.blob))
 
@@ -76,13 +83,20 @@ def check_picklable(target: Callable[..., Any] | type[Any]) -> PickledCode:
     as_factory(target)
     name = getattr(target, "__name__", type(target).__name__)
     try:
-        return PickledCode(cloudpickle.dumps(target))
+        return PickledCode(cloudpickle.dumps(target), session_folders())
     except Exception as error:  # pickling runs arbitrary __reduce__ methods
         raise TrainableError(
             f"{name} cannot be sent to another process: {type(error).__name__}: {error}; it refers "
             "to an object that cannot be pickled (a lock, an open file, a connection): make that "
             "inside the function"
         ) from error
+
+
+def session_folders() -> tuple[str, ...]:
+    """The folder of the script and the working directory, where they are on this process's path."""
+    script = Path(sys.argv[0]).resolve().parent if sys.argv and sys.argv[0] else None
+    folders = [str(script)] if script is not None and str(script) in sys.path else []
+    return tuple(dict.fromkeys([*folders, str(Path.cwd())]))
 
 
 def load_target(target: str, folder: Path) -> Any:
