@@ -83,6 +83,8 @@ def best_table(results: Results, best: Best, rows: list[dict[str, Any]]) -> Rend
     grid.add_row("trial", f"{best.trial_id} at step {best.step}")
     for name, value in best.config.items():
         grid.add_row(dotted(name), _value(value))
+    if best.checkpoint is not None:
+        grid.add_row("checkpoint", printable(str(best.checkpoint)))
     others = {name: value for name, value in best.metrics.items() if name != metric}
     if others:
         grid.add_row("also", config_line(others))

@@ -21,11 +21,12 @@ class LiveTrial:
     slot when it was granted more than it has run, e.g. after a drain. `elapsed_s` is the attempt's
     training time so far. A child of `parent` has in `origin` the step and path of the parent's
     checkpoint until it has one of its own. A trial that is a replicate names its original in
-    `replicate_of`. One that is `retried` had failed for good: the searcher knows of its end.
+    `replicate_of`. `last` is the step and score of its newest report, `bests` the score, step and
+    path of its best checkpoints, the best first. One that is `retried` had failed for good: the searcher knows of its end.
     """
 
     __slots__ = (
-        "attempt", "best", "charged", "checkpoints", "config", "elapsed_s", "id", "origin", "owed",
+        "attempt", "best", "bests", "charged", "checkpoints", "config", "elapsed_s", "id", "last", "origin", "owed",
         "parent", "replicate_of", "retried", "run_to", "slot", "started", "status", "story", "told",
     )  # fmt: skip
 
@@ -39,6 +40,8 @@ class LiveTrial:
         self.slot: str | None = None
         self.started = False
         self.checkpoints: list[tuple[int, str]] = []
+        self.bests: list[tuple[float, int, str]] = []
+        self.last: tuple[int, float] = (0, WORST)
         self.told = 0
         self.elapsed_s = 0.0
         self.run_to = 0
@@ -92,7 +95,11 @@ class LiveTrial:
         """Everything but the story, which the journal has."""
         skip = ("id", "story", "best")
         data = {name: getattr(self, name) for name in self.__slots__ if name not in skip}
-        return data | {"best": None if self.best == WORST else self.best}
+        step, score = self.last
+        return data | {
+            "best": None if self.best == WORST else self.best,
+            "last": [step, None if score == WORST else score],
+        }
 
     @classmethod
     def from_json(cls, trial: TrialId, data: dict[str, Any]) -> LiveTrial:
@@ -104,4 +111,7 @@ class LiveTrial:
         live.checkpoints = [(step, path) for step, path in data["checkpoints"]]
         live.origin = (live.origin[0], live.origin[1]) if live.origin else None
         live.best = WORST if data["best"] is None else data["best"]
+        live.bests = [(score, step, path) for score, step, path in data.get("bests", ())]
+        step, score = data.get("last", (0, None))
+        live.last = (step, WORST if score is None else score)
         return live

@@ -54,7 +54,7 @@ def rules_of(spec: SweepSpec) -> Rules:
         gpu=spec.resources.gpu,
         shares=spec.resources.shares(),
         seed=spec.seed,
-        keep=Keep(spec.checkpoint.keep, spec.checkpoint.keep_stopped),
+        keep=Keep(spec.checkpoint.keep, spec.checkpoint.keep_stopped, spec.checkpoint.keep_best),
         confirm=_confirm(spec),
         max_failed_share=spec.max_failed_share,
         stalled_s=spec.timeouts.stalled_s,

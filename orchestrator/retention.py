@@ -7,6 +7,7 @@ of the parent meanwhile, the checkpoint stays until the last of its holders lets
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from raysweep.orchestrator.live_trial import LiveTrial
@@ -32,6 +33,7 @@ class Retention:
         self._held: dict[TrialId, str] = {}  # child → its parent's checkpoint
         self._due: dict[str, None] = {}  # held, and needed by nobody but the holders
         self._undeleted: dict[str, None] = {}
+        self._ahead: tuple[float, list[str]] | None = None
 
     def hold(self, child: TrialId, path: str) -> None:
         """`child` will start from `path`."""
@@ -64,7 +66,12 @@ class Retention:
         trial.checkpoints.append((step, path))
         gone = self._beyond([path for _, path in trial.checkpoints])
         del trial.checkpoints[: len(gone)]
-        return self.free(gone)
+        if self.keep.best and trial.last[0] == step and math.isfinite(trial.last[1]):
+            ranked = sorted([*trial.bests, (trial.last[1], step, path)])
+            gone += [lost for *_, lost in ranked[self.keep.best :]]
+            trial.bests = ranked[: self.keep.best]
+        kept = {path for _, path in trial.checkpoints} | {path for *_, path in trial.bests}
+        return self.free([path for path in dict.fromkeys(gone) if path not in kept])
 
     def _beyond(self, paths: list[str]) -> list[str]:
         """Of a trial's checkpoints, oldest first, those that are too many."""
@@ -72,17 +79,32 @@ class Retention:
 
     def end(self, trial: LiveTrial, *, saving: bool) -> list[str]:
         """`trial` has ended; if it completed and is `saving`, one more checkpoint is to come."""
-        paths = [path for _, path in trial.checkpoints]
+        bests = {path for *_, path in trial.bests}
+        paths = [path for _, path in trial.checkpoints if path not in bests]
         if trial.status is not Status.COMPLETED:
             if self.keep.stopped:
                 return []
             self._doomed[trial.id] = None
             if len(self._doomed) > _REMEMBERED:
                 del self._doomed[next(iter(self._doomed))]
-            return self.free(paths)
+            return self.free([*paths, *self._champion(trial)])
         if paths and saving:
             self._last_words[trial.id] = paths
         return []
+
+    def _champion(self, trial: LiveTrial) -> list[str]:
+        """A trial that loses its checkpoints ends: those of its best, or of the one that was ahead.
+
+        The best checkpoint of all such trials stays, so that the best model of the sweep exists.
+        """
+        if not trial.bests:
+            return []
+        score, paths = trial.bests[0][0], [path for *_, path in trial.bests]
+        if self._ahead is not None and self._ahead[0] <= score:
+            return paths
+        before = self._ahead[1] if self._ahead is not None else []
+        self._ahead = (score, paths)
+        return before
 
     def late(self, trial: TrialId, path: str) -> list[str]:
         """A trial that has ended had written a checkpoint at `path`.
@@ -112,6 +134,7 @@ class Retention:
             "held": self._held,
             "due": list(self._due),
             "undeleted": list(self._undeleted),
+            "ahead": self._ahead,
         }
 
     def load(self, state: dict[str, Any]) -> None:
@@ -121,3 +144,5 @@ class Retention:
         self._held = dict(state.get("held", {}))  # snapshots of 0.1 have none
         self._due = dict.fromkeys(state.get("due", ()))
         self._undeleted = dict.fromkeys(state.get("undeleted", ()))
+        ahead = state.get("ahead")
+        self._ahead = (ahead[0], list(ahead[1])) if ahead else None

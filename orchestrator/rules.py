@@ -16,11 +16,12 @@ ALGORITHM_ERRORS = 4
 
 
 class Keep(NamedTuple):
-    """How many checkpoints of a trial stay, the newest ones; and whether trials that were stopped
-    or failed keep theirs once they have ended."""
+    """How many checkpoints of a trial stay, the newest ones; whether trials that were stopped or
+    failed keep theirs once they have ended; and how many of the best ones stay beside them."""
 
     newest: int = 1
     stopped: bool = False
+    best: int = 0
 
 
 class Rules(NamedTuple):

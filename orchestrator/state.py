@@ -208,6 +208,7 @@ class SweepState:
         device = self.slots.kind(trial.slot)
         for report in event.reports(self.rules.goal, trial.elapsed_s, device):
             trial.elapsed_s = report.elapsed_s
+            trial.last = (report.step, report.score)
             if report.step <= trial.told:
                 continue  # a step that an earlier attempt has shown already
             trial.told = report.step

@@ -30,7 +30,7 @@ class BestSoFar:
     def __init__(self, trials: Trials, goal: Goal) -> None:
         self._trials = trials
         self._names = tuple(name for name, _ in goal.metrics)
-        self._sign = -1.0 if goal.mode == "max" else 1.0
+        self._sign = self.sign = -1.0 if goal.mode == "max" else 1.0
         self._climbs: dict[int, list[Best]] = {}
         self._kept: dict[int, tuple[int, int]] = {}
 

@@ -73,6 +73,7 @@ class Fold:
 
     def __init__(self, manifest: Mapping[str, Any], registry: Registry | None = None) -> None:
         goal = Goal(tuple(manifest["metrics"].items()))
+        self._spec: Mapping[str, Any] = manifest.get("spec") or {}
         self._configs: dict[str, str] = dict(manifest.get("columns", {}))
         self._names = tuple(name for name, _ in goal.metrics)
         self._goal = goal
@@ -93,6 +94,7 @@ class Fold:
         self.trials, self.attempts = trials, attempts
         self.best = BestSoFar(trials, self._goal)
         self.life = Life(trials, attempts, self.best)
+        self.life.keeps_best = bool(self._setting("checkpoint", "keep_best"))
 
     def apply(self, lsn: int, event: Event, verdicts: Sequence[Verdict], payload: str) -> None:
         """Take in the record `lsn`, whose JSON is `payload`."""
@@ -177,6 +179,7 @@ class Fold:
         self.warnings = dict(extras.get("warnings", {}))
         self.opened = Opened(*extras["opened"]) if extras["opened"] else None
         self.closed = Closed(*extras["closed"]) if extras["closed"] else None
+        self.life.keeps_best = bool(self._setting("checkpoint", "keep_best"))
         if self.opened is not None:
             self.life.code = self.opened.code.get("hash") or None
         counts = extras["counts"]
@@ -186,11 +189,18 @@ class Fold:
         self.best.load(extras["best"])
         return self
 
+    def _setting(self, part: str, name: str) -> Any:
+        """A key of the spec, as the newest driver has it."""
+        found = self._spec.get(part) or {}
+        changed = self.opened.changes.get(part) if self.opened else None
+        return (changed if isinstance(changed, dict) else found).get(name)
+
     def _note(self, event: Event) -> None:
         """What concerns the sweep and not a trial."""
         if isinstance(event, Opened):
             self.opened, self.closed, self.interrupted = event, None, ""
             self.warnings = {}
+            self.life.keeps_best = bool(self._setting("checkpoint", "keep_best"))
         elif isinstance(event, Closed):
             self.closed = event
         elif isinstance(event, Interrupted):

@@ -54,7 +54,7 @@ _ATTEMPT_NUMBERS: Final = {
 _NEW_NUMBERS: Final = frozenset({"gpu", "cpu"})  # tables of 0.1 have them not
 TRIAL_COLUMNS: Final = frozenset(
     {
-        "trial_id", "status", "checkpoint", "error_class", "error", "stop_rule", "parent",
+        "trial_id", "status", "checkpoint", "best_checkpoint", "best_saved", "error_class", "error", "stop_rule", "parent",
         "replicate_of", "config_json", "why",
     }
 ) | set(_TRIAL_NUMBERS)  # fmt: skip
@@ -161,6 +161,8 @@ class Trials:
         self.children = 0
         self.open_row = array("q")
         self.checkpoint: list[str | None] = []
+        self.best_checkpoint: list[str | None] = []
+        self.best_saved = array("d")
         self.stop_rule: list[str | None] = []
         self.config_json: list[str] = []
         self.why: list[str | None] = []
@@ -205,6 +207,8 @@ class Trials:
         self.children += (parent or replicate_of) is not None
         self.created_at.append(at)
         self.checkpoint.append(None)
+        self.best_checkpoint.append(None)
+        self.best_saved.append(_NAN)
         self.stop_rule.append(None)
         self.valued.append(0)
         self.config_json.append(canonical(config))
@@ -234,6 +238,8 @@ class Trials:
             "ended_at": nullable(self.ended_at),
             "busy_s": _numbers(self.busy_s),
             "checkpoint": pa.array(self.checkpoint, pa.string()),
+            "best_checkpoint": pa.array(self.best_checkpoint, pa.string()),
+            "best_saved": nullable(self.best_saved),
             "error_class": classes,
             "error": messages,
             "stop_rule": pa.array(self.stop_rule, pa.string()),
@@ -264,9 +270,14 @@ class Trials:
             table["last_value"].is_valid().to_numpy().astype(np.uint8).tobytes()
         )
         self.checkpoint = table["checkpoint"].to_pylist()
+        known = "best_checkpoint" in there  # tables of 0.1 have none of these
+        none: list[Any] = [None] * len(self.ids)
+        self.best_checkpoint = table["best_checkpoint"].to_pylist() if known else none[:]
+        self.best_saved = (
+            _array(table["best_saved"], "d") if known else array("d", [_NAN]) * len(self.ids)
+        )
         self.stop_rule = _interned(table["stop_rule"])
         self.config_json = table["config_json"].to_pylist()
-        none: list[Any] = [None] * len(self.ids)
         self.why, self.parent, self.replicate_of = (  # tables of 0.1 have none of these
             table[name].to_pylist() if name in there else none[:]
             for name in ("why", "parent", "replicate_of")

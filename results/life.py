@@ -49,6 +49,8 @@ class Life:
         self.stale_events = self.suggest_failed = 0
         self.code: str | None = None
         """The hash of the training code of the driver at work."""
+        self.keeps_best = False
+        """Whether the sweep keeps the best checkpoints of its trials."""
         self.moved: Callable[[str, Status, Status], None] | None = None
 
     def happened(self, event: Event, verdicts: Sequence[Verdict]) -> None:
@@ -179,7 +181,12 @@ class Life:
         return row
 
     def _keep(self, trial: int, step: int, path: str) -> None:
-        self.trials.checkpoint[trial] = path
+        trials = self.trials
+        trials.checkpoint[trial] = path
+        if self.keeps_best and trials.steps[trial] == step:
+            value, saved = trials.last_value[trial], trials.best_saved[trial]
+            if math.isfinite(value) and not self.best.sign * value >= self.best.sign * saved:
+                trials.best_checkpoint[trial], trials.best_saved[trial] = path, value
         if self.trials.status[trial] not in TERMINAL:
             self.best.keep(trial, step)
 

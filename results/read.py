@@ -32,13 +32,18 @@ _NEWEST = {"trials": "replicate_of", "attempts": "code"}
 
 
 class Best(NamedTuple):
-    """The best report of a sweep: `value` is the goal's first metric, in its own direction."""
+    """The best report of a sweep: `value` is the goal's first metric, in its own direction.
+
+    `checkpoint` is the folder of its trial's best checkpoint, where the sweep keeps those
+    (`checkpoint: {keep_best: 1}`), else of the last one; None if there is none any more.
+    """
 
     trial_id: str
     config: dict[str, Any]
     metrics: dict[str, Any]
     step: int
     value: float
+    checkpoint: Path | None = None
 
 
 def read(path: str | Path, *, accept_loss: bool = False) -> Results:
@@ -162,7 +167,15 @@ class Results:
             metrics,
             row["best_step"],
             row["best_value"],
+            self._checkpoint(row),
         )
+
+    def _checkpoint(self, row: dict[str, Any]) -> Path | None:
+        for path in filter(None, (row.get("best_checkpoint"), row["checkpoint"])):
+            folder = layout.inside(self.path, path)
+            if folder is not None and folder.is_dir():
+                return folder
+        return None
 
     def front(self) -> list[OnFront]:
         """The trials that no other beats in all metrics of the goal; see `results.front`."""

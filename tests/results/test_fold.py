@@ -112,7 +112,7 @@ def test_a_trials_row_tells_its_story() -> None:
     assert {name: row[name] for name in row if not name.startswith("config")} == {
         "trial_id": T, "status": "STOPPED", "steps": 3, "attempts": 2, "best_value": 0.5,
         "best_step": 1, "last_value": 0.9, "loss": 0.5, "acc": 1.0, "created_at": 0.5,
-        "started_at": 1.0, "ended_at": 7.0, "busy_s": 5.0, "checkpoint": "checkpoints/x",
+        "started_at": 1.0, "ended_at": 7.0, "busy_s": 5.0, "checkpoint": "checkpoints/x", "best_checkpoint": None, "best_saved": None,
         "error_class": None, "error": None, "stop_rule": "asha", "stop_rung": 2, "parent": None,
         "parent_step": None, "replicate_of": None, "why": None,
     }  # fmt: skip
