@@ -12,14 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from raysweep.searchers.sequence import SequenceSearcher
-from raysweep.trials.errors import SpaceError
 from raysweep.trials.space import Space
 from raysweep.trials.streams import Stream
 
 _BLOCK = 256
 _POINTS = 1 << 30
-_MAX_DIMS = 21_201
-"""The dimensions for which scipy has direction numbers (Joe & Kuo 2008)."""
 
 
 class SobolSequence:
@@ -29,15 +26,10 @@ class SobolSequence:
         space: what the points of the unit cube stand for; conditions and steps are kept.
         seed: the seed of the scrambling. The `index`-th entry depends on `(seed, index)` alone.
 
-    Raises:
-        SpaceError: for more parameters than there are direction numbers.
+    A space has fewer parameters than scipy has direction numbers for (21,201; Joe & Kuo 2008).
     """
 
     def __init__(self, space: Space, seed: int) -> None:
-        if len(space.dims) > _MAX_DIMS:
-            raise SpaceError(
-                f"sobol covers {_MAX_DIMS:,} parameters, the space has more; use random"
-            )
         self._space, self._seed = space, seed
         self._engine: Any = None
         self._block = -1

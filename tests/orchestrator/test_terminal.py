@@ -19,6 +19,7 @@ from raysweep.cluster.session import Session
 from raysweep.orchestrator.cli import app
 from raysweep.orchestrator.terminal import Terminal
 from raysweep.orchestrator.wording import escaped
+from raysweep.results.layout import checksummed, unchecked
 from tests.orchestrator.cli_sweeps import simulated_sweep, write_spec
 
 EVIL = "\x1b[31m\x9b2J\x07\x7f\u202e[bold]x"
@@ -44,8 +45,8 @@ def sweep(tmp_path: Path) -> Path:
         tmp_path, metric=EVIL, space=space, confirm={"top": 1, "seeds": 2},
         scheduler={"name": "asha", "max_t": 4, "audit": 0.5, "form": "stopping"},
     )  # fmt: skip
-    manifest = json.loads((path / "SWEEP.json").read_text())
-    (path / "SWEEP.json").write_text(json.dumps({**manifest, "name": EVIL}))
+    manifest = unchecked((path / "SWEEP.json").read_bytes())
+    (path / "SWEEP.json").write_text(json.dumps(checksummed({**manifest, "name": EVIL})))
     return path.rename(path.with_name(f"s{EVIL}"))
 
 

@@ -75,9 +75,9 @@ def test_a_registered_name_stands_for_its_trainable(tmp_path: Path) -> None:
     tune.register_trainable("raysweep_test_named", yielding)
     settings = TuneSettings(nested, "exp", str(tmp_path))
     code = check_picklable(tune_target("raysweep_test_named", settings))
-    events = Runner(HostSpec(code, str(tmp_path), ("_metric",)), SystemClock()).exchange(
-        [start()], 60
-    )
+    runner = Runner(HostSpec(code, str(tmp_path), ("_metric",)), SystemClock())
+    events = runner.exchange([start()], 60)
+    runner.exchange([], 0)  # which cleans up
     assert metrics(events, "_metric") == [1.5, 0.5]
     assert trainable_name("raysweep_test_named") == "raysweep_test_named"
 
