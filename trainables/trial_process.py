@@ -6,8 +6,7 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -77,6 +76,8 @@ class TrialProcess:
         """
         sys.setrecursionlimit(max(sys.getrecursionlimit(), _DEPTH))
         told = "it was told to end (SIGTERM)" if self.is_terminated() else None
+        # Torch's handler raises, wherever the process is, once a worker of a data loader was killed.
+        handler = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         left = self._end_helpers(log)
         descendants.reap()
         if (
@@ -88,7 +89,10 @@ class TrialProcess:
         changed = self._state.restore() if self._state is not None else None
         changed = self._torch.restore() or changed
         self._generators.restore()
-        return told or left or changed
+        worn = told or left or changed
+        if worn is None and (self._state is None or _is_of_torch(handler)):
+            signal.signal(signal.SIGCHLD, handler or signal.SIG_DFL)  # torch sets it only once
+        return worn
 
     def _end_helpers(self, log: TextIO) -> str | None:
         """End the processes that the trial has left running.
@@ -105,8 +109,7 @@ class TrialProcess:
             self._clock.sleep(0.01)
         left = self._left()
         named = ", ".join(f"{descendants.name_of(p.pid)} ({p.pid})" for p in sorted(left)[:10])
-        with _deaf_to_their_end():
-            descendants.end(self._left)
+        descendants.end(self._left)
         with suppress(OSError, ValueError):
             log.write(f"raysweep: ended what the trial had left running: {named}\n")
         return f"it left processes running: {named}" if left else None
@@ -115,14 +118,8 @@ class TrialProcess:
         return _below() - self._before
 
 
-@contextmanager
-def _deaf_to_their_end() -> Iterator[None]:
-    """Torch's handler raises, wherever the process is, when a worker of a data loader is killed."""
-    handler = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGCHLD, handler or signal.SIG_DFL)
+def _is_of_torch(handler: object) -> bool:
+    return getattr(handler, "__module__", "").startswith("torch.")
 
 
 def _below() -> set[Process]:

@@ -13,6 +13,7 @@ import pytest
 from raysweep.orchestrator.code_folder import RELATIVE
 from raysweep.orchestrator.sweep import Sweep
 from raysweep.results.read import read
+from raysweep.trainables.folder_imports import LOCAL
 from raysweep.trials.errors import SpecError, TrainableError
 from tests.orchestrator.cli_sweeps import CODE, simulated_sweep
 
@@ -23,6 +24,7 @@ OTHER = CODE.replace("fine", "other")
 def fresh_imports(monkeypatch: pytest.MonkeyPatch) -> None:
     """What another test has imported from its folder is not found here."""
     monkeypatch.setattr(sys, "path", [path for path in sys.path if "pytest-of" not in path])
+    monkeypatch.setattr(LOCAL, "_folders", [])
     monkeypatch.delitem(sys.modules, "model", raising=False)
 
 
