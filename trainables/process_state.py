@@ -273,7 +273,10 @@ class ProcessState:
         if frame is None:
             return True
         file, name = frame.f_code.co_filename, frame.f_code.co_name
-        return not (name == "_worker" and file.endswith("concurrent/futures/thread.py"))
+        if name != "_worker" or not file.endswith("concurrent/futures/thread.py"):
+            return True
+        queue = frame.f_locals.get("work_queue")  # or it has just been given something to do
+        return queue is None or queue.qsize() > 0 or frame.f_locals.get("work_item") is not None
 
 
 def _rights() -> tuple[Any, ...]:

@@ -90,10 +90,10 @@ def test_a_timer_ends_with_its_trial(tmp_path: Path) -> None:
 
 
 POOL = "globals().update(pool=futures.ThreadPoolExecutor(1)) or pool.submit(int).result()"
-BUSY = "pool.submit(time.sleep, 9)"
+BUSY = "pool.submit(time.sleep, 90)"
 GROUP = "torch.distributed.init_process_group('gloo', store=torch.distributed.HashStore(), rank=0, world_size=1)"
 LIMIT = "resource.setrlimit(resource.RLIMIT_NOFILE, (900, 900))"
-THREAD = "threading.Thread(target=time.sleep, args=(9,), name='ticker').start()"
+THREAD = "threading.Thread(target=time.sleep, args=(90,), name='ticker').start()"
 MAY_RAISE_LIMITS = int(Path("/proc/self/status").read_text().split("CapEff:")[1][:17], 16) >> 24 & 1
 
 
