@@ -90,7 +90,7 @@ class TestRayPool(PoolContract):
         (
             "hang",
             ErrorClass.STUCK,
-            "no report for . s, over timeouts.stuck: 3s; its process was idle .[0-9]+ % of a core.; "
+            "no report for [0-9]+ s, over timeouts.stuck: 3s; its process (was idle|used) .*; "
             "raise timeouts.stuck or set it to null",
         ),
         ("systemexit", ErrorClass.ERROR, "SystemExit: bye"),
