@@ -202,7 +202,7 @@ def _listed(path: Path) -> dict[str, Any]:
     try:
         results = read(path)
         facts = results.status()
-    except StoreError as error:
+    except (StoreError, OSError) as error:
         return {"name": path.name, "path": str(path), "state": "damaged", "reason": str(error)}
     listed = {
         "name": facts["name"], "path": str(path), "state": facts["state"],

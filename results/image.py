@@ -55,7 +55,13 @@ class Image(NamedTuple):
         registry = read_registry(self.root)
         if self.snapshot:
             lsn, _, extras, _, tables = self.snapshot
-            fold = Fold.of(self.manifest, registry, lsn, tables, extras)
+            try:
+                fold = Fold.of(self.manifest, registry, lsn, tables, extras)
+            except (LookupError, ValueError, TypeError) as error:
+                raise StoreCorrupt(
+                    f"{self.root / layout.MANIFEST} does not fit the snapshot of LSN {lsn} ({error}). "
+                    "Restore it from a copy"
+                ) from error
         else:
             fold = Fold(self.manifest, registry)
         records = []

@@ -19,6 +19,7 @@ from raysweep.results import image, layout, snapshot
 from raysweep.results.audit import Finding, audit
 from raysweep.results.history import read_registry
 from raysweep.results.image import Image
+from raysweep.results.models import hash_of
 from raysweep.results.parts import read_meta, read_parquet, report_schema
 from raysweep.trials.errors import StoreCorrupt, StoreError
 from raysweep.trials.trial import Status
@@ -60,10 +61,17 @@ def verify(path: str | Path) -> list[Finding]:
 def _manifest(root: Path) -> Iterator[Finding]:
     """SWEEP.json is whole and holds no secret."""
     try:
-        layout.read_manifest(root)
+        manifest = layout.read_manifest(root)
     except StoreCorrupt as error:
         yield Finding("I16", str(error))
         return
+    spec = manifest.get("spec")
+    if manifest.get("spec_hash") not in (None, hash_of(spec)):
+        yield Finding(
+            "I16",
+            f"{root / layout.MANIFEST} is damaged: its spec does not fit its spec_hash, so it was "
+            "changed after it was written. Restore it from a copy",
+        )
     found = _SECRET.search(layout.read_bytes(root / layout.MANIFEST).decode())
     if found:
         yield Finding("I22", f"{layout.MANIFEST} holds what looks like a secret: {found[0][:8]}…")
