@@ -3,6 +3,7 @@ confirmed, verify."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -176,11 +177,15 @@ def verify(path: SweepArgument, as_json: Json = False) -> None:
     from raysweep.orchestrator.verify_checkpoints import damaged_checkpoints
     from raysweep.results import verify as check
     from raysweep.results.read import read
+    from raysweep.trials.errors import StoreError
 
     found = sweep_path(path)
     findings = check.verify(found)
-    if not findings:  # a record that cannot be read cannot be replayed
-        findings = [*damaged_checkpoints(read(found)), *check_replay(found)]
+    whole = not findings
+    with suppress(StoreError):  # what cannot be read is among the findings
+        findings += damaged_checkpoints(read(found))
+    if whole:  # a record that cannot be read cannot be replayed
+        findings += check_replay(found)
     if as_json:
         print_json({"path": str(found), "findings": [f._asdict() for f in findings]})
     elif findings:
@@ -202,7 +207,7 @@ def _listed(path: Path) -> dict[str, Any]:
     try:
         results = read(path)
         facts = results.status()
-    except StoreError as error:
+    except (StoreError, OSError) as error:
         return {"name": path.name, "path": str(path), "state": "damaged", "reason": str(error)}
     listed = {
         "name": facts["name"], "path": str(path), "state": facts["state"],

@@ -9,10 +9,11 @@ from raysweep.orchestrator.earlier import kept_earlier
 from raysweep.orchestrator.rebuild import Recorded, new_state, replayed
 from raysweep.orchestrator.spec import SweepSpec, is_object
 from raysweep.orchestrator.turn import Turn
-from raysweep.results.layout import read_manifest
+from raysweep.results.layout import MANIFEST, read_manifest
 from raysweep.results.read import history
 from raysweep.results.verify import Finding
 from raysweep.trials.decisions import Verdict
+from raysweep.trials.errors import SpecError
 
 _ENOUGH = 20
 """Differences after which the comparison stops: one error begets many."""
@@ -24,8 +25,9 @@ def unreplayable(path: Path) -> str:
     if manifest.get("by"):
         return f"{manifest['by']} took them, this directory only records them"
     for part in ("searcher", "scheduler"):
-        name = manifest["spec"][part]["name"]
-        if is_object(name):
+        chosen = manifest.get("spec", {}).get(part)
+        name = chosen.get("name") if isinstance(chosen, dict) else chosen
+        if isinstance(name, str) and is_object(name):
             return f"its {part} was the Python object {name[8:-1]}, which is not stored"
     return ""
 
@@ -38,7 +40,10 @@ def check_replay(path: Path) -> list[Finding]:
     if unreplayable(path):
         return []
     manifest = read_manifest(path)
-    spec = SweepSpec.from_dict(manifest["spec"], manifest.get("folder"))
+    try:
+        spec = SweepSpec.from_dict(manifest["spec"], manifest.get("folder"))
+    except SpecError as error:
+        return [Finding("I16", f"{path / MANIFEST} holds no spec that can be read: {error}")]
     state = new_state(spec, earlier=kept_earlier(path, manifest, spec))
     findings = []
     for record, turn in replayed(spec, state, history(path)):

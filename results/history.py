@@ -75,7 +75,13 @@ def _lines(root: Path, part: Part, registry: Registry) -> Iterator[Line]:
         if payload:
             yield Line(decode(payload), payload)
             continue
-        event = batches.event(lsn, at, trial, json.loads(shape))
+        try:
+            event = batches.event(lsn, at, trial, json.loads(shape))
+        except KeyError as error:
+            raise StoreCorrupt(
+                f"{root / layout.SCHEMA} and {layout.REPORTS}/{part.name} do not fit each other: "
+                f"record {lsn} needs {error}. Restore {layout.SCHEMA} from a copy"
+            ) from None
         record = Record(lsn, event, tuple(verdicts.get(lsn, ())))
         yield Line(record, encode(lsn, event, record.verdicts))
 

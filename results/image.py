@@ -55,7 +55,13 @@ class Image(NamedTuple):
         registry = read_registry(self.root)
         if self.snapshot:
             lsn, _, extras, _, tables = self.snapshot
-            fold = Fold.of(self.manifest, registry, lsn, tables, extras)
+            try:
+                fold = Fold.of(self.manifest, registry, lsn, tables, extras)
+            except (LookupError, ValueError, TypeError) as error:
+                raise StoreCorrupt(
+                    f"{self.root / layout.MANIFEST} does not fit the snapshot of LSN {lsn} ({error}). "
+                    "Restore it from a copy"
+                ) from error
         else:
             fold = Fold(self.manifest, registry)
         records = []
@@ -78,10 +84,15 @@ def load(root: Path) -> Image:
     manifest = layout.read_manifest(root)
     for attempt in range(_TRIES):
         try:
-            return _load(root, manifest)
+            found = _load(root, manifest)
         except StoreCorrupt:  # a compaction may have swept a file away under our feet
             if attempt + 1 == _TRIES:
                 raise
+        else:
+            damage = found.log.damage
+            gone = damage is not None and damage.segment not in found.log.segments
+            if not gone or attempt + 1 == _TRIES:
+                return found
     raise AssertionError("unreachable")
 
 
@@ -111,11 +122,21 @@ def _load(root: Path, manifest: Mapping[str, Any]) -> Image:
             f"{compacted}: {compacted + 1}..{log.records[0][0] - 1} are missing. Restore them from a copy"
         )
     found = Image(root, manifest, parts, compacted, newest, log)
-    if mark is not None and found.lsn < mark.lsn and log.damage is None:
-        return found._replace(log=log._replace(damage=_loss(mark, found.lsn)))
+    if log.damage is None and (loss := _loss(mark, found)):
+        return found._replace(log=log._replace(damage=loss))
     return found
 
 
-def _loss(mark: HighWater, lsn: int) -> Damage:
-    """Records that were on disk when the mark was set are not there."""
-    return Damage(mark.segment, mark.size, f"records {lsn + 1}..{mark.lsn} are missing at its end")
+def _loss(mark: HighWater | None, found: Image) -> Damage | None:
+    """What must have been in the log and is not there."""
+    newest = found.log.segments[-1] if found.log.segments else ""
+    if mark is not None and found.lsn < mark.lsn:
+        what = f"records {found.lsn + 1}..{mark.lsn} are missing at its end"
+        return Damage(mark.segment, mark.size, what)
+    if mark is not None and newest < mark.segment:  # a segment goes only once there is a newer one
+        what = f"it or its header is gone, with what followed record {mark.lsn}"
+        return Damage(mark.segment, 0, what)
+    if not newest and found.lsn:
+        what = f"no segment of the journal is left, nor what followed record {found.lsn}"
+        return Damage("", 0, what)
+    return None

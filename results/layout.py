@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from raysweep.results.models import Manifest, check
 from raysweep.trials.errors import StoreCorrupt, StoreFormatError
 
 FORMAT = 1
@@ -79,7 +80,7 @@ def unchecked(data: bytes) -> dict[str, Any]:
     Raises:
         ValueError: it is no JSON object, or not the one that was written.
     """
-    body = json.loads(data)
+    body = json.loads(data.decode())
     if not isinstance(body, dict):
         raise ValueError(f"it holds a {type(body).__name__}, not an object")
     crc = body.pop("crc", None)
@@ -170,8 +171,14 @@ def make_folders(root: Path) -> None:
 
 
 def is_sweep(path: Path) -> bool:
-    """Whether `path` is a sweep directory."""
-    return (path / MANIFEST).is_symlink() or (path / MANIFEST).exists()
+    """Whether `path` is a sweep directory, be it a damaged one or one that may not be entered."""
+    try:
+        (path / MANIFEST).lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
@@ -193,10 +200,12 @@ def read_manifest(path: Path) -> dict[str, Any]:
             f"{path / MANIFEST} cannot be read: {error.strerror}. Restore it from a copy"
         ) from None
     try:
-        found = int(json.loads(data)["format"])
+        found = json.loads(data.decode())["format"]
+        if type(found) is not int:
+            raise ValueError(f"its format is {found!r}, not an integer")
         manifest = unchecked(data) if found <= FORMAT else {}
         if manifest:
-            _check_manifest(manifest)
+            check(Manifest, manifest)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise StoreCorrupt(
             f"{path / MANIFEST} is damaged: {error}. Restore it from a copy"
@@ -207,25 +216,6 @@ def read_manifest(path: Path) -> dict[str, Any]:
             "upgrade raysweep"
         )
     return manifest
-
-
-def _check_manifest(manifest: dict[str, Any]) -> None:
-    """Make sure that what readers rely on is there.
-
-    Raises:
-        ValueError, KeyError: it is not.
-    """
-    metrics, columns = manifest["metrics"], manifest.get("columns", {})
-    whole = (
-        isinstance(manifest["id"], str)
-        and isinstance(metrics, dict)
-        and bool(metrics)
-        and set(metrics.values()) <= {"min", "max"}
-        and isinstance(columns, dict)
-        and isinstance(manifest.get("spec") or {}, dict)
-    )
-    if not whole:
-        raise ValueError("id, metrics, columns or spec are not what they must be")
 
 
 def list_parts(root: Path, folder: str = REPORTS) -> list[Part]:

@@ -143,7 +143,7 @@ def dataset(root: Path, folder: str, parts: Iterable[Part], tail: pa.Table) -> A
     The schema is `tail`'s: columns that a part lacks are null.
 
     Raises:
-        OSError, ValueError: a part is missing, or its footer is damaged.
+        StoreCorrupt: a part is missing, or its footer is damaged.
     """
     checked = ds.ParquetFileFormat(
         default_fragment_scan_options=ds.ParquetFragmentScanOptions(page_checksum_verification=True)
@@ -152,9 +152,12 @@ def dataset(root: Path, folder: str, parts: Iterable[Part], tail: pa.Table) -> A
     memory = ds.dataset(tail)
     if not files:
         return memory
-    for file in files:
-        layout.check_plain(Path(file))
-        check_outline(pq.read_schema(file))
+    for file in map(Path, files):
+        try:
+            layout.check_plain(file)
+            check_outline(pq.read_schema(file))
+        except _ARROW_ERRORS as error:
+            raise _damaged(file, error) from error
     stored = ds.dataset(files, schema=tail.schema, format=checked)
     return ds.dataset([stored, memory])
 

@@ -252,7 +252,7 @@ class Results:
         """The rows of a folder's parts and of the log behind them."""
         try:
             return self._dataset(folder, getattr(self._tail, folder)).to_table(filter=where)
-        except (OSError, pa.ArrowException) as error:
+        except (OSError, ValueError, pa.ArrowException) as error:
             raise StoreCorrupt(
                 f"a part in {self.path / folder} is damaged or missing: {error}. Restore it from a "
                 "copy; `raysweep verify` names every damaged file"

@@ -67,9 +67,10 @@ def _quarantine(root: Path, log: Log) -> None:
     """
     damaged = log.damage.segment if log.damage else ""
     source, target = root / layout.WAL, root / layout.QUARANTINE
-    if (source / damaged).is_file():  # else all of it is gone
+    left = [name for name in dict.fromkeys((damaged, *log.beyond)) if (source / name).is_file()]
+    if damaged in left:  # else all of it is gone
         shutil.copyfile(source / damaged, target / damaged)
-    for name in dict.fromkeys((damaged, *log.beyond)):
+    for name in left:
         if name not in log.segments:
             (source / name).replace(target / name)
     layout.fsync_dir(target)

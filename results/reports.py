@@ -13,6 +13,7 @@ import pyarrow as pa
 from raysweep.results import layout
 from raysweep.results.codec import canonical
 from raysweep.results.columns import Column, as_float, column_name, text, typed
+from raysweep.results.models import Schema, check
 from raysweep.trials.events import Reported
 
 FIXED: Final = pa.schema(
@@ -81,9 +82,11 @@ class Registry:
         """The registry that `dump` wrote.
 
         Raises:
-            ValueError, KeyError, TypeError: it is none.
+            ValueError: it is none.
         """
-        rows = layout.unchecked(data)["metrics"]
+        body = layout.unchecked(data)
+        check(Schema, body)
+        rows = body["metrics"]
         return cls({r["name"]: Metric(r["column"], r["type"], r["first_lsn"]) for r in rows})
 
 

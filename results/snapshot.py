@@ -25,7 +25,7 @@ from raysweep.trials.errors import StoreCorrupt
 _SUFFIX = ".json.zst"
 _TABLES = ("trials", "attempts")
 _KEPT = 2
-_MOST_BYTES = 1 << 31
+_MOST_BYTES, _SMALL_BYTES, _MOST_RATIO = 1 << 31, 1 << 26, 400
 """What a snapshot may unpack to; its checksum then does not fit."""
 _LOG = logging.getLogger(__name__)
 
@@ -101,8 +101,7 @@ def read(root: Path, lsn: int) -> Snapshot:
     """
     file = root / layout.SNAPSHOT / f"{lsn:012d}{_SUFFIX}"
     try:
-        packed = pa.BufferReader(layout.read_bytes(file))
-        line = pa.CompressedInputStream(packed, "zstd").read(_MOST_BYTES)
+        line = _unpacked(layout.read_bytes(file))
         if unseal(line[:-1], 0) is None:
             raise ValueError("its checksum does not fit")
         body: Mapping[str, Any] = json.loads(line[9:])
@@ -118,6 +117,20 @@ def read(root: Path, lsn: int) -> Snapshot:
     return Snapshot(lsn, body["state"], body["tables"], body["crcs"], (trials, attempts))
 
 
+def _unpacked(packed: bytes) -> bytes:
+    """The line in a snapshot; one that grows beyond all measure is not ours.
+
+    Raises:
+        ValueError: it does.
+        pa.ArrowException, OSError: it cannot be unpacked.
+    """
+    most = min(_MOST_BYTES, max(_SMALL_BYTES, _MOST_RATIO * len(packed)))
+    line: bytes = pa.CompressedInputStream(pa.BufferReader(packed), "zstd").read(most + 1)
+    if len(line) > most:
+        raise ValueError(f"{len(packed):,} bytes unpack to more than {most:,}")
+    return line
+
+
 def check_crc(file: Path, crc: int) -> None:
     """Make sure that a file holds what was once written.
 
@@ -131,6 +144,26 @@ def check_crc(file: Path, crc: int) -> None:
     if found != crc:
         raise StoreCorrupt(
             f"{file} is damaged: its checksum is {found:08x}, it was {crc:08x}. Restore it from a copy"
+        )
+
+
+def check_public(root: Path, name: str) -> None:
+    """Make sure that a public table is the one of a snapshot, byte for byte.
+
+    Not of the newest: a driver may have died between a snapshot and the second name of its tables.
+
+    Raises:
+        StoreCorrupt: it is not.
+    """
+    copies = [root / _table(lsn, name.removesuffix(".parquet")) for lsn in list_lsns(root)]
+    try:
+        content = layout.read_bytes(root / name)
+        same = any(layout.read_bytes(copy) == content for copy in copies)
+    except OSError as error:
+        raise StoreCorrupt(f"{error.filename} cannot be read: {error.strerror}") from error
+    if copies and not same:
+        raise StoreCorrupt(
+            f"{root / name} is damaged: it is the table of no snapshot. Copy {copies[0]} there"
         )
 
 

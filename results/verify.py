@@ -7,8 +7,10 @@ files are whole, I19 column types never change, I22 no secret in the manifest.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +21,7 @@ from raysweep.results import image, layout, snapshot
 from raysweep.results.audit import Finding, audit
 from raysweep.results.history import read_registry
 from raysweep.results.image import Image
+from raysweep.results.models import hash_of
 from raysweep.results.parts import read_meta, read_parquet, report_schema
 from raysweep.trials.errors import StoreCorrupt, StoreError
 from raysweep.trials.trial import Status
@@ -40,6 +43,7 @@ def verify(path: str | Path) -> list[Finding]:
     findings = list(_manifest(root))
     if any(finding.invariant == "I16" for finding in findings):
         return findings
+    findings += _places(root)
     try:
         for check in (_parts, _schema, _snapshots):
             findings += check(root)
@@ -60,10 +64,17 @@ def verify(path: str | Path) -> list[Finding]:
 def _manifest(root: Path) -> Iterator[Finding]:
     """SWEEP.json is whole and holds no secret."""
     try:
-        layout.read_manifest(root)
+        manifest = layout.read_manifest(root)
     except StoreCorrupt as error:
         yield Finding("I16", str(error))
         return
+    spec = manifest.get("spec")
+    if manifest.get("spec_hash") not in (None, hash_of(spec)):
+        yield Finding(
+            "I16",
+            f"{root / layout.MANIFEST} is damaged: its spec does not fit its spec_hash, so it was "
+            "changed after it was written. Restore it from a copy",
+        )
     found = _SECRET.search(layout.read_bytes(root / layout.MANIFEST).decode())
     if found:
         yield Finding("I22", f"{layout.MANIFEST} holds what looks like a secret: {found[0][:8]}…")
@@ -137,8 +148,24 @@ def _snapshots(root: Path) -> Iterator[Finding]:
         if (root / name).is_symlink() or (root / name).exists():
             try:
                 read_parquet(root / name)
+                snapshot.check_public(root, name)
             except StoreCorrupt as error:
                 yield Finding("I16", str(error))
+
+
+def _places(root: Path) -> Iterator[Finding]:
+    """Nothing else stands in the place of a folder of ours, or of a file that says who drives."""
+    for name in layout.FOLDERS:
+        folder = root / name
+        if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+            yield Finding("I16", f"{folder} is no folder: restore the folder from a copy")
+    folder = root / layout.EPOCHS
+    if folder.is_symlink() or not folder.is_dir():
+        return
+    for file in sorted(folder.iterdir()):
+        with contextlib.suppress(FileNotFoundError):  # a driver has just replaced it
+            if not stat.S_ISREG(file.lstat().st_mode):
+                yield Finding("I16", f"{file} is no plain file: remove it if no driver is at work")
 
 
 def _checkpoints(found: Image) -> Iterator[Finding]:

@@ -166,9 +166,20 @@ def _scan(
         crc, position = found, stop
     tail = Seal(name, position, crc)
     if limit is None:
-        torn = b"\n" not in data[position:]
+        torn = _is_torn(data[position:], crc)
         return records, tail, None if torn else Damage(name, position, "a record does not fit")
     if tail != limit:
         what = "a record does not fit" if position < len(data) else f"cut off before {limit.size}"
         return records, tail, Damage(name, position, what)
     return records, tail, None
+
+
+def _is_torn(rest: bytes, crc: int) -> bool:
+    """Whether what follows the last whole record may be the beginning of one.
+
+    A whole record with another byte in the place of its newline was damaged; a zero may stand there
+    after a power cut.
+    """
+    if b"\n" in rest:
+        return False
+    return rest.endswith(b"\0") or unseal(rest[:-1], crc) is None

@@ -26,6 +26,7 @@ from raysweep.trials.trial import TrialId
 FOLDER = "checkpoints"
 MARKER = "_COMPLETE.json"
 _FORMAT = 1
+_MOST_MARKER = 1 << 28
 _TRIAL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 _NAME = re.compile(r"\d+-\d+(\.tmp)?")
 
@@ -187,20 +188,43 @@ def _complete(folder: Path, attempt: int, step: int) -> None:
 
 
 def _read_marker(folder: Path) -> dict[str, tuple[int, str]]:
+    """Size and SHA-256 of each file that the checkpoint was completed with.
+
+    Raises:
+        CheckpointError: there is no marker, or it is not the one that was written here.
+    """
     try:
-        marker = json.loads((folder / MARKER).read_text(encoding="utf-8"))
+        marker = json.loads(_small_file(folder / MARKER).decode())
         version, files = marker["format"], marker["files"]
+        if version != _FORMAT:
+            raise CheckpointError(
+                f"checkpoint {folder} has format {version}, this raysweep reads {_FORMAT}; update it"
+            )
+        written = f"{marker['attempt']}-{marker['step']}"
+        sizes = {name: (size, digest) for name, (size, digest) in files.items()}
     except FileNotFoundError as error:
         raise CheckpointError(f"checkpoint {folder} has no {MARKER}: it was never completed") from (
             error
         )
-    except (ValueError, KeyError, TypeError, OSError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError, OSError) as error:
         raise CheckpointError(f"checkpoint {folder}: {MARKER} cannot be read: {error}") from error
-    if version != _FORMAT:
-        raise CheckpointError(
-            f"checkpoint {folder} has format {version}, this raysweep reads {_FORMAT}; update it"
-        )
-    return {name: (size, digest) for name, (size, digest) in files.items()}
+    if _NAME.fullmatch(folder.name) and folder.name.removesuffix(".tmp") != written:
+        raise CheckpointError(f"checkpoint {folder} was written as {written}: it was renamed")
+    return sizes
+
+
+def _small_file(path: Path) -> bytes:
+    """The content of a plain file; no link is followed, no pipe waited for.
+
+    Raises:
+        OSError: it is none, or far larger than a marker.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(fd, "rb") as opened:
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode) or found.st_size > _MOST_MARKER:
+            raise OSError(errno.EINVAL, "it is no plain file, or too large", str(path))
+        return opened.read()
 
 
 def _files(folder: Path) -> list[Path]:

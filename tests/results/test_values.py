@@ -190,7 +190,7 @@ def test_a_restart_below_a_reported_step_supersedes_rows_and_the_best(tmp_path: 
     store.append(Reported(5.0, "t000000", 2, [2, 3], [0.1] * 2, {"loss": losses[2]}))
     store.close()
     results = read(path)
-    assert results.best() == ("t000000", {}, {"loss": 0.5}, 2, 0.5)
+    assert results.best() == ("t000000", {}, {"loss": 0.5}, 2, 0.5, None)
     wanted = [(1, 1, 0.9), (2, 2, 0.5), (2, 3, 0.6)]
     for tool in ("arrow", "pandas", "polars", "duckdb"):
         found = through(results, tool)
@@ -217,7 +217,7 @@ def test_the_best_is_finite_and_in_the_metrics_own_direction(tmp_path: Path) -> 
         Reported(1.0, "t000000", 1, steps, [0.1] * 7, {"acc": worst, "late": [None] * 6 + [2]})
     )
     store.close()
-    assert read(path).best() == ("t000000", {}, {"acc": 4.0, "late": 2.0}, 7, 4.0)
+    assert read(path).best() == ("t000000", {}, {"acc": 4.0, "late": 2.0}, 7, 4.0, None)
 
 
 def test_the_state_of_a_sweep(tmp_path: Path) -> None:

@@ -31,7 +31,6 @@ MANIFEST: dict[str, Any] = {
     "created": 1000.0,
     "seed": 0,
     "spec": {"budget": {"trials": 1000}, "resources": {"gpu": 0.25}},
-    "spec_hash": "0",
     "metrics": {"loss": "min", "acc": "max"},
     "columns": {"lr": "float64", "width": "int64", "opt": "string", "nested": "json", "on": "bool"},
 }
