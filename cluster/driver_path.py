@@ -8,13 +8,13 @@ itself, behind all others (`trainables.folder_imports`).
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Iterable
-from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
-from raysweep.trainables.folder_imports import is_installed
+from raysweep.trainables.folder_imports import installed_as
 from raysweep.trainables.load import session_folders
 
 
@@ -32,23 +32,20 @@ def job_config() -> Any:
 def clashes(folder: str) -> list[str]:
     """The modules in `folder` that are named like one of Python's, or an installed one."""
     try:
-        entries = sorted(Path(folder).iterdir())
+        entries = list(Path(folder).iterdir())
     except OSError:
         return []
-    names = [
-        entry.name.removesuffix(".py")
-        for entry in entries
-        if entry.suffix == ".py" or (entry / "__init__.py").is_file()
-    ]
-    return [name for name in names if name.isidentifier() and _is_taken(name, folder)]
+    names = {_importable(entry) for entry in entries} - {""}
+    taken = sys.stdlib_module_names
+    return sorted(name for name in names if name in taken or installed_as(name, folder))
 
 
-def _is_taken(name: str, folder: str) -> bool:
-    if name in sys.stdlib_module_names:
-        return True
-    others = [entry for entry in sys.path if entry and Path(entry).resolve() != Path(folder)]
-    found = PathFinder.find_spec(name, others)
-    return found is not None and found.origin is not None and is_installed(Path(found.origin))
+def _importable(entry: Path) -> str:
+    """The name by which a file or folder can be imported, "" if it is no module."""
+    if (entry / "__init__.py").is_file():
+        return entry.name
+    name = inspect.getmodulename(entry) or ""
+    return name if name.isidentifier() else ""
 
 
 class _WithoutClashes(list[str]):

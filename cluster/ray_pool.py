@@ -228,9 +228,13 @@ class RayPool:
             )
             self._died(slot, ErrorClass.CRASH, what, "", events)
             return
-        full = is_idle(pulse.cores) and self._ray.available_resources().get("CPU", 0.0) < 1.0
+        full = is_idle(pulse.cores) and self._is_full()
         of = (pulse.trial, pulse.attempt)
         events.append(Silent(0.0, *of, pulse.doing, pulse.since_s, pulse.cores, full))
+
+    def _is_full(self) -> bool:
+        """Whether a task of a trial's own would find no core."""
+        return float(self._ray.available_resources().get("CPU", 0.0)) < 1.0
 
     def _misled(self, slot: Slot, error: AnswerError, events: list[Event]) -> None:
         what = f"the trial's process sent what it should not, and was ended: {error}"
@@ -285,7 +289,7 @@ class RayPool:
                 what = f"its process did not start on node {seat.node[:8]} within {start_s:g} s"
                 self._lose(slot, ErrorClass.INFRA, what, "", events)
             elif not slot.starting and self._stuck_s is not None and silent_s > self._stuck_s:
-                what = stuck(silent_s, self._stuck_s, slot.pulse)
+                what = stuck(silent_s, self._stuck_s, slot.pulse, self._is_full())
                 self._died(slot, ErrorClass.STUCK, what, "", events)
         self._fill_seats()
         self._reshape_where_calm(events)

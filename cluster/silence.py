@@ -7,6 +7,10 @@ from raysweep.trials.events import Silent
 
 _IDLE = 0.05
 """Cores below which a process counts as doing nothing."""
+_NO_CORE = (
+    "no core of the cluster is free: a Ray task that it waits for needs one (cluster.max_slots, or "
+    "num_cpus=0 for the task)"
+)
 _DOING = {"setup": "setting up", "save": "saving", "cleanup": "cleaning up"}
 
 
@@ -15,17 +19,17 @@ def is_idle(cores: float | None) -> bool:
     return cores is not None and cores < _IDLE
 
 
-def stuck(silent_s: float, limit_s: float, pulse: Pulse | None) -> str:
-    """Why a trial was killed that said nothing for `silent_s`."""
+def stuck(silent_s: float, limit_s: float, pulse: Pulse | None, full: bool) -> str:
+    """Why a trial was killed that said nothing for `silent_s`; `full`: no core was free."""
     cores = pulse.cores if pulse is not None else None
     did = "it is not known how busy its process was"
     if cores is not None:
         idle = f"was idle ({_share(cores)})"
         did = f"its process {idle if is_idle(cores) else 'used ' + _share(cores)}"
-    return (
-        f"no report for {silent_s:.0f} s, over timeouts.stuck: {limit_s:g}s; {did}; raise "
-        "timeouts.stuck or set it to null"
-    )
+    advice = "raise timeouts.stuck or set it to null"
+    if full and is_idle(cores):
+        advice = f"{_NO_CORE}; or {advice}"
+    return f"no report for {silent_s:.0f} s, over timeouts.stuck: {limit_s:g}s; {did}; {advice}"
 
 
 def silence(event: Silent) -> str:
@@ -36,12 +40,7 @@ def silence(event: Silent) -> str:
         return what + doing
     if not is_idle(event.cores):
         return what + f"{doing} ({_share(event.cores)})"
-    hint = (
-        "; no core of the cluster is free: a Ray task that it waits for needs one "
-        "(cluster.max_slots, or num_cpus=0 for the task)"
-        if event.full
-        else ""
-    )
+    hint = f"; {_NO_CORE}" if event.full else ""
     return what + f"{_DOING.get(event.doing, 'idle')} (0 % CPU): hung?{hint}"
 
 

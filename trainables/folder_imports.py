@@ -49,15 +49,21 @@ class LocalModules(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """As of the base class; finds nothing for a module inside a package, and for others' imports."""
+        """As of the base class; finds nothing for a module inside a package.
+
+        What others import is looked for elsewhere first: to stand last on `sys.path` is not enough,
+        as any `google.py` there comes before the installed parts of a namespace package `google`.
+        """
         if path is not None:
             return None
-        for folder in self._of_importer(sys._getframe(1)):
+        folders = self._of_importer(sys._getframe(1))
+        for folder in folders:
             spec = PathFinder.find_spec(fullname, [folder])
             if spec is not None and spec.origin is not None:  # None: a folder without code
                 self._note(fullname, spec.origin, folder)
                 return spec
-        return None
+        elsewhere = [entry for entry in sys.path if entry not in self._folders]
+        return None if folders else PathFinder.find_spec(fullname, elsewhere)
 
     def _of_importer(self, frame: FrameType | None) -> list[str]:
         """The folder to which the code belongs that imports."""
@@ -94,6 +100,16 @@ class LocalModules(MetaPathFinder):
             "if the other is meant)"
             for name, (own, other) in sorted(self.hidden.items())
         )
+
+
+def installed_as(name: str, beside: str) -> list[str]:
+    """Where a module or package `name` is installed, the folder `beside` left out; [] if nowhere."""
+    others = [entry for entry in sys.path if entry and Path(entry).resolve() != Path(beside)]
+    spec = PathFinder.find_spec(name, others)
+    if spec is None:
+        return []
+    places = [spec.origin] if spec.origin else [*(spec.submodule_search_locations or ())]
+    return [place for place in places if name == "raysweep" or is_installed(Path(place))]
 
 
 def is_installed(file: Path) -> bool:

@@ -77,6 +77,8 @@ def act(what: str, config: dict[str, Any], folder: Path | None = None) -> None:
     elif what == "die":
         threading.Event().wait(config.get("wait_s", 0.0))
         os._exit(3)
+    elif what == "thread":
+        threading.Thread(target=threading.Event().wait, name="left", daemon=False).start()
     elif what == "mark":
         Path(config["path"]).write_text(str(os.getpid()))
     elif what == "raise":

@@ -28,7 +28,18 @@ def train(config):
     import lazy
     yield {"loss": config["x"] + helper.VALUE + lazy.VALUE}
 """
-NAMES = ("numpy", "code", "ray", "pyarrow", "rich", "types", "pandas", "click")
+NAMES = (
+    "numpy",
+    "code",
+    "ray",
+    "pyarrow",
+    "rich",
+    "types",
+    "pandas",
+    "click",
+    "google",
+    "raysweep",
+)
 
 
 def test_names_of_the_library_and_of_installed_packages_clash(tmp_path: Path) -> None:
@@ -37,7 +48,11 @@ def test_names_of_the_library_and_of_installed_packages_clash(tmp_path: Path) ->
     (tmp_path / "yaml").mkdir()
     (tmp_path / "yaml" / "__init__.py").write_text("")
     (tmp_path / "data").mkdir()
-    assert clashes(str(tmp_path)) == ["code", "numpy", "yaml"]
+    (tmp_path / "raysweep.py").write_text("")  # need not be installed
+    (tmp_path / "google.py").write_text("")  # comes before every part of a namespace package
+    (tmp_path / "rich.cpython-311-x86_64-linux-gnu.so").write_text("")
+    taken = ["code", "google", "numpy", "raysweep", "rich", "yaml"]
+    assert clashes(str(tmp_path)) == taken
     assert clashes(str(tmp_path / "missing")) == []
 
 

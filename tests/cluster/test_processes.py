@@ -140,6 +140,28 @@ def test_a_cleanup_that_hangs_or_kills_costs_no_trial_anything(
     assert not any(isinstance(event, Failed) for event in watched.told)
 
 
+def test_a_process_that_a_trial_has_worn_out_is_replaced_before_the_next(
+    watch: MakeWatched,
+) -> None:
+    """Whether the next waits already when that shows, or comes later; and it costs no trial anything."""
+    watched = watch()
+    slot = watched.slot()
+    pids = list[int]()
+    for number, leaves in enumerate(["thread", "thread", "", ""]):
+        trial = f"t00000{number}"
+        does = {"does": leaves, "does_at": 1} if leaves else {}
+        watched.start(trial, UNBOUNDED, config={"ends_at": 2, **does})
+        watched.until(Ended, trial)
+        assert watched.steps(trial) == [1, 2]
+        pids.append(watched.of(trial)[-2].metrics["pid"][-1])
+        if number == 1:
+            watched.quiet()
+    assert len(set(pids[:3])) == 3
+    assert pids[2] == pids[3]
+    assert {event.slot for event in watched.told if isinstance(event, Started)} == {slot}
+    assert not any(isinstance(event, Failed | SlotDown) for event in watched.told)
+
+
 def test_a_trial_whose_own_setup_kills_pays_at_its_second_attempt(watch: MakeWatched) -> None:
     """Once it may have been the one before; the second time no doubt is left."""
     watched = watch()

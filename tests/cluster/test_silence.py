@@ -32,14 +32,17 @@ def test_a_silent_trial_is_told_from_a_hung_one(cores: float | None, full: bool,
 
 
 def test_what_a_killed_trial_did_and_which_key_says_so() -> None:
-    text = stuck(600.4, 600.0, Pulse("train", "t000001", 1, 600.0, 0.98))
+    text = stuck(600.4, 600.0, Pulse("train", "t000001", 1, 600.0, 0.98), full=True)
     assert text == (
         "no report for 600 s, over timeouts.stuck: 600s; its process used 98 % of a core; raise "
         "timeouts.stuck or set it to null"
     )
-    assert "its process was idle (0 % of a core)" in stuck(
-        60.0, 50.0, Pulse("train", "t", 1, 1, 0.0)
-    )
+    idle = Pulse("train", "t", 1, 1, 0.0)
+    assert "its process was idle (0 % of a core); raise" in stuck(60.0, 50.0, idle, full=False)
+    assert (
+        "(0 % of a core); no core of the cluster is free: a Ray task that it waits for needs one "
+        "(cluster.max_slots, or num_cpus=0 for the task); or raise timeouts.stuck"
+    ) in stuck(60.0, 50.0, idle, full=True)
 
 
 def test_processor_time_is_that_of_the_process_and_of_what_it_started() -> None:

@@ -237,6 +237,24 @@ def test_a_fresh_process_waits_for_the_last_ones_checkpoint(tmp_path: Path) -> N
     assert names(bench.run(2)) == ["Started t2", "Reported t2"]
 
 
+def test_a_worn_process_hands_all_that_it_was_given_to_the_next_in_order(bench: Bench) -> None:
+    bench.give(start("t1", end=1))
+    assert names(bench.run())[-1] == "Ended t1"
+    worn = bench.process
+    bench.give(start("t2", 1))
+    bench.give(RunTo("t2", 1, "s1", 2, WHY))
+    worn.runner.worn = "its thread still runs"
+    assert bench.run() == []
+    bench.give(RunTo("t2", 1, "s1", 3, WHY))  # while one exchange is still on its way
+    assert not worn.killed
+    assert bench.run() == []
+    assert worn.killed
+    bench.run()  # the next process comes up
+    assert bench.process.commands() == [["Start t2", "RunTo t2", "RunTo t2"]]
+    assert [s for e in bench.run(2)[1:] for s in e.steps] == [1, 2, 3]
+    assert len(bench.processes) == 2
+
+
 def test_silence_counts_from_the_last_answer(bench: Bench) -> None:
     assert bench.slot.silent_since() is None
     bench.clock.sleep(100)

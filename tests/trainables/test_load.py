@@ -168,7 +168,7 @@ def test_a_ready_factory_is_taken_as_it_is() -> None:
 
 
 MISLEADING = (
-    "abc", "asyncio", "code", "cloudpickle", "datetime", "json", "logging", "numpy", "pandas",
+    "abc", "asyncio", "code", "cloudpickle", "datetime", "google", "json", "logging", "numpy", "pandas",
     "pickle", "pyarrow", "pydantic", "queue", "random", "ray", "raysweep", "rich", "signal",
     "string", "threading", "token", "torch", "types", "typing", "yaml",
 )  # fmt: skip
@@ -204,7 +204,7 @@ import colorsys
 assert colorsys.rgb_to_hls, "the driver needs the other one"
 del sys.modules["colorsys"], sys.modules["train"]
 train = load_target("train:train", Path({str(tmp_path)!r}))
-import pdb, pandas, pyarrow.parquet, torch, yaml, ray  # pdb imports code
+import google.protobuf, pdb, pandas, pyarrow.parquet, torch, yaml, ray  # pdb imports code
 print([*train({{}})])
 """
     done = subprocess.run(
