@@ -229,7 +229,7 @@ class SweepState:
     def _checkpointed(self, event: events.Checkpointed) -> None:
         trial = self.live.get(event.trial)
         if trial is None:
-            self._moves.late(event.trial, event.path)
+            self._moves.late(event.trial, event.step, event.path)
         elif trial.attempt == event.attempt:
             self._moves.keep(trial, event.step, event.path)
 
@@ -248,7 +248,7 @@ class SweepState:
     def _finished(self, event: events.Finished) -> None:
         self.slots.finishing.pop(event.trial, None)
         if event.path:
-            self._moves.late(event.trial, event.path)
+            self._moves.late(event.trial, event.step, event.path)
 
     def _ended(self, event: events.Ended) -> None:
         if not event.saving:
