@@ -15,6 +15,7 @@ from raysweep.cluster.resources import Resources, accelerators_of
 from raysweep.cluster.silence import is_idle, stuck
 from raysweep.cluster.slot import Arrival, Slot
 from raysweep.trainables.actor import TrialActor
+from raysweep.trainables.failures import TERMINATED
 from raysweep.trainables.runner import HostSpec
 from raysweep.trainables.wire import Pulse
 from raysweep.trials.actions import PoolAction, Reshape
@@ -178,8 +179,7 @@ class RayPool:
         try:
             if slot.ready:
                 events.extend(slot.receive(arrival))
-                if slot.tidying:
-                    self._unflushed.append(slot)
+                self._tidy(slot, events)
                 return
             place = json.loads(arrival.answer)
             slot.node, slot.device = str(place["node"]), str(place["device"])
@@ -211,13 +211,19 @@ class RayPool:
             else:
                 if slot.pulse is not None and slot.name not in self._deaths:
                     self._felt(slot, slot.pulse, events)
-                if slot.tidying:
-                    self._unflushed.append(slot)
+                self._tidy(slot, events)
         for death in list(self._deaths.values()):
             if mail.error is not None or death.asked <= asked:
                 self._bury(death, events)
         if mail.error is None:
             self._post.take()
+
+    def _tidy(self, slot: Slot, events: list[Event]) -> None:
+        """Have a trial that has ended cleaned up after, and replace a process that is to end."""
+        if slot.tidying:
+            self._unflushed.append(slot)
+        elif slot.condemned and slot.name in self._slots:
+            self._died(slot, ErrorClass.INFRA, TERMINATED, "", events)
 
     def _felt(self, slot: Slot, pulse: Pulse, events: list[Event]) -> None:
         """A process shows that it lives in the middle of something long."""

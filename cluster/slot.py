@@ -15,6 +15,7 @@ from raysweep.trials.clock import Clock
 from raysweep.trials.errors import AnswerError
 from raysweep.trials.events import (
     Ended,
+    ErrorClass,
     Event,
     Failed,
     Paused,
@@ -89,6 +90,8 @@ class Slot:
         self._process: Any = None
         self._spawned = 0
         self.starting = True
+        self.condemned = False
+        """Whether its process was told to end, and says so: it ends once it has cleaned up."""
         self.key = ""
         """Under which its present process is known to the mailbox."""
         self.pulse: Pulse | None = None
@@ -247,6 +250,7 @@ class Slot:
             self._step = event.steps[-1]
         elif isinstance(event, Ended | Failed | Paused):
             self.hosted = None
+            self.condemned = isinstance(event, Failed) and event.error == ErrorClass.INFRA
             if isinstance(event, Ended) and event.saving:
                 self._finishing.add(who)
             if self._sent > exchange:
@@ -285,7 +289,7 @@ class Slot:
 
     def _renew_if_empty(self) -> None:
         """Make the next process once this one, which can run no further trial, has nothing to do."""
-        if not self._spent() or self._in_flight:
+        if not self._spent() or self._in_flight or self.condemned:
             return
         if self._dirty:
             self._send([], force=True)

@@ -131,6 +131,7 @@ class Moves:
             return
         trial = self.live[event.trial] = LiveTrial(event.trial, event.config)
         trial.attempt, trial.retried = event.attempts, True
+        self.retention.back(trial)
         if event.checkpoint is not None:
             trial.checkpoints.append((event.step, event.checkpoint))
             trial.told = event.step
@@ -274,16 +275,16 @@ class Moves:
     def unreadable(self, trial: LiveTrial) -> None:
         """Its newest checkpoint, if it has one of its own, cannot be read."""
         if trial.checkpoints:
-            self.drop(self.retention.free([trial.checkpoints.pop()[1]]))
+            self.drop(self.retention.give_up(trial))
             self.advice.saved(trial.id, trial.step)
 
     def drop(self, paths: list[str]) -> None:
         """Nothing refers to these checkpoints any more."""
         self.turn.actions.extend(map(actions.DropCheckpoint, paths))
 
-    def late(self, trial: TrialId, path: str) -> None:
+    def late(self, trial: TrialId, step: int, path: str) -> None:
         """One that has ended had written a checkpoint."""
-        self.drop(self.retention.late(trial, path))
+        self.drop(self.retention.late(trial, step, path))
 
     def again(self, trial: LiveTrial, why: Reason, delay_s: float = 0.0) -> None:
         """Back to the queue, from its newest checkpoint."""

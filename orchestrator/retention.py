@@ -14,6 +14,9 @@ from raysweep.orchestrator.live_trial import LiveTrial
 from raysweep.orchestrator.rules import Keep
 from raysweep.trials.trial import Status, TrialId
 
+Saved = tuple[float, int, str]
+"""Score, step and path of a checkpoint."""
+
 _REMEMBERED = 1_000
 """How many stopped trials are remembered: their late checkpoints come in the same batch."""
 
@@ -29,11 +32,13 @@ class Retention:
         self.keep = keep
         # of completed trials whose last checkpoint is still being written: those that it has
         self._last_words: dict[TrialId, list[str]] = {}
-        self._doomed: dict[TrialId, None] = {}  # ended otherwise, the latest last
+        # ended otherwise, the latest last: step and score of the last report, if that is finite
+        self._doomed: dict[TrialId, tuple[int, float] | None] = {}
         self._held: dict[TrialId, str] = {}  # child → its parent's checkpoint
         self._due: dict[str, None] = {}  # held, and needed by nobody but the holders
         self._undeleted: dict[str, None] = {}
-        self._ahead: tuple[float, list[str]] | None = None
+        # the trial with the best checkpoint among the doomed, and its best ones
+        self._ahead: tuple[TrialId, list[Saved]] | None = None
 
     def hold(self, child: TrialId, path: str) -> None:
         """`child` will start from `path`."""
@@ -84,35 +89,49 @@ class Retention:
         if trial.status is not Status.COMPLETED:
             if self.keep.stopped:
                 return []
-            self._doomed[trial.id] = None
+            self._doomed[trial.id] = trial.last if math.isfinite(trial.last[1]) else None
             if len(self._doomed) > _REMEMBERED:
                 del self._doomed[next(iter(self._doomed))]
-            return self.free([*paths, *self._champion(trial)])
+            return self.free([*paths, *self._champion(trial.id, trial.bests)])
         if paths and saving:
             self._last_words[trial.id] = paths
         return []
 
-    def _champion(self, trial: LiveTrial) -> list[str]:
-        """A trial that loses its checkpoints ends: those of its best, or of the one that was ahead.
+    def _champion(self, trial: TrialId, bests: list[Saved]) -> list[str]:
+        """The best checkpoints of a trial that loses the others: what it, or another, loses of them.
 
-        The best checkpoint of all such trials stays, so that the best model of the sweep exists.
+        Those of the one that is ahead stay, so that the best model of the sweep exists.
         """
-        if not trial.bests:
-            return []
-        score, paths = trial.bests[0][0], [path for *_, path in trial.bests]
-        if self._ahead is not None and self._ahead[0] <= score:
-            return paths
-        before = self._ahead[1] if self._ahead is not None else []
-        self._ahead = (score, paths)
-        return before
+        ahead, lost = self._ahead, bests
+        if ahead is not None and ahead[0] == trial:
+            ranked = sorted([*ahead[1], *bests])
+            self._ahead, lost = (trial, ranked[: self.keep.best]), ranked[self.keep.best :]
+        elif bests and (ahead is None or bests[0][0] < ahead[1][0][0]):
+            self._ahead, lost = (trial, bests), ahead[1] if ahead else []
+        return [path for *_, path in lost]
 
-    def late(self, trial: TrialId, path: str) -> list[str]:
-        """A trial that has ended had written a checkpoint at `path`.
+    def back(self, trial: LiveTrial) -> None:
+        """`trial` had failed and is live again: it has its best checkpoints back, if they are there."""
+        self._doomed.pop(trial.id, None)
+        if self._ahead is not None and self._ahead[0] == trial.id:
+            trial.bests, self._ahead = self._ahead[1], None
+
+    def give_up(self, trial: LiveTrial) -> list[str]:
+        """The newest checkpoint of `trial` cannot be read."""
+        path = trial.checkpoints.pop()[1]
+        trial.bests = [saved for saved in trial.bests if saved[-1] != path]
+        return self.free([path])
+
+    def late(self, trial: TrialId, step: int, path: str) -> list[str]:
+        """A trial that has ended had written a checkpoint of `step` at `path`.
 
         It is the last one of a trial that completed; a trial that was stopped at the step of that
-        checkpoint needs it no more.
+        checkpoint needs it no more, unless it is the best.
         """
         if trial in self._doomed:
+            last = self._doomed[trial]
+            if self.keep.best and last is not None and last[0] == step:
+                return self.free(self._champion(trial, [(last[1], step, path)]))
             return self.free([path])
         before = [older for older in self._last_words.pop(trial, []) if older != path]
         return self.free(self._beyond([*before, path]))
@@ -130,19 +149,28 @@ class Retention:
         """What last checkpoints and holders will free, as plain data."""
         return {
             "last_words": self._last_words,
-            "doomed": list(self._doomed),
+            "doomed": [[trial, last] for trial, last in self._doomed.items()],
             "held": self._held,
             "due": list(self._due),
             "undeleted": list(self._undeleted),
-            "ahead": self._ahead,
+            "champion": self._ahead,
         }
 
     def load(self, state: dict[str, Any]) -> None:
         """Take back what `state` gave."""
         self._last_words = dict(state["last_words"])
-        self._doomed = dict.fromkeys(state["doomed"])
+        self._doomed = {}
+        for entry in state["doomed"]:
+            trial, last = (
+                (entry, None) if isinstance(entry, str) else entry
+            )  # 0.1 had the name alone
+            self._doomed[trial] = (last[0], last[1]) if last else None
         self._held = dict(state.get("held", {}))  # snapshots of 0.1 have none
         self._due = dict.fromkeys(state.get("due", ()))
         self._undeleted = dict.fromkeys(state.get("undeleted", ()))
-        ahead = state.get("ahead")
-        self._ahead = (ahead[0], list(ahead[1])) if ahead else None
+        champion = state.get("champion")
+        self._ahead = (
+            (champion[0], [(score, step, path) for score, step, path in champion[1]])
+            if champion
+            else None
+        )

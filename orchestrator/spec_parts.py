@@ -161,7 +161,7 @@ class CheckpointSpec(Part):
     every_steps: Count | None = None
     keep: Count = 1
     keep_stopped: bool = False
-    keep_best: Annotated[int, Field(ge=0, le=1_000)] = 0
+    keep_best: Annotated[Whole, Field(ge=0, le=1_000)] = 0
 
 
 class TimeoutsSpec(Part):

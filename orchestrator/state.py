@@ -203,7 +203,6 @@ class SweepState:
         judged = trial.replicate_of is None
         self.waiting.deferred &= not judged
         self.spend.steps += len(event.steps)
-        forgive(trial)
         self._moves.devices.works(self.slots.device(trial.slot or ""))
         device = self.slots.kind(trial.slot)
         for report in event.reports(self.rules.goal, trial.elapsed_s, device):
@@ -212,6 +211,7 @@ class SweepState:
             if report.step <= trial.told:
                 continue  # a step that an earlier attempt has shown already
             trial.told = report.step
+            forgive(trial)
             if report.score < trial.best:
                 trial.best = report.score
             mute = trial.parent is not None or trial.retried
@@ -229,7 +229,7 @@ class SweepState:
     def _checkpointed(self, event: events.Checkpointed) -> None:
         trial = self.live.get(event.trial)
         if trial is None:
-            self._moves.late(event.trial, event.path)
+            self._moves.late(event.trial, event.step, event.path)
         elif trial.attempt == event.attempt:
             self._moves.keep(trial, event.step, event.path)
 
@@ -248,7 +248,7 @@ class SweepState:
     def _finished(self, event: events.Finished) -> None:
         self.slots.finishing.pop(event.trial, None)
         if event.path:
-            self._moves.late(event.trial, event.path)
+            self._moves.late(event.trial, event.step, event.path)
 
     def _ended(self, event: events.Ended) -> None:
         if not event.saving:

@@ -191,9 +191,13 @@ class Fold:
 
     def _setting(self, part: str, name: str) -> Any:
         """A key of the spec, as the newest driver has it."""
-        found = self._spec.get(part) or {}
-        changed = self.opened.changes.get(part) if self.opened else None
-        return (changed if isinstance(changed, dict) else found).get(name)
+        value = (self._spec.get(part) or {}).get(name)
+        for key, new in (self.opened.changes if self.opened else {}).items():
+            if key == f"{part}.{name}":
+                value = new
+            elif key == part:
+                value = (new or {}).get(name)
+        return value
 
     def _note(self, event: Event) -> None:
         """What concerns the sweep and not a trial."""

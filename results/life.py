@@ -18,6 +18,7 @@ from raysweep.trials.decisions import Verdict
 from raysweep.trials.events import (
     Checkpointed,
     Ended,
+    ErrorClass,
     Event,
     Failed,
     Finished,
@@ -144,6 +145,9 @@ class Life:
         if row < 0:
             return
         trial = self.attempts.trial[row]
+        unread = event.error == ErrorClass.CHECKPOINT and math.isnan(self.attempts.setup_s[row])
+        if unread and self.trials.best_checkpoint[trial] == self.trials.checkpoint[trial]:
+            self.trials.best_checkpoint[trial], self.trials.best_saved[trial] = None, math.nan
         self.attempts.fail(row, event.error, event.message)
         self.trials.errors[trial] = self.attempts.errors[row]
         self._end(row, "failed", event.at)

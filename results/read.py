@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _TABLES = ("trials", "reports", "attempts", "decisions", "all_reports")
-_NEWEST = {"trials": "replicate_of", "attempts": "code"}
+_NEWEST = {"trials": "best_checkpoint", "attempts": "code"}
 """The column by which a table of the present version is known."""
 
 
@@ -205,7 +205,10 @@ class Results:
     def status(self) -> dict[str, Any]:
         """Where the sweep stands; see `raysweep.results.status`."""
         best = self.best()
-        return status(self.path, self.manifest, self._fold, best._asdict() if best else None)
+        facts = best._asdict() if best else None
+        if facts and best and best.checkpoint:
+            facts["checkpoint"] = str(best.checkpoint)
+        return status(self.path, self.manifest, self._fold, facts)
 
     @property
     def metric_columns(self) -> dict[str, str]:

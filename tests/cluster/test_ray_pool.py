@@ -140,6 +140,16 @@ def test_a_dead_process_is_told_of_after_its_trial(ray_pool: MakeRayPool) -> Non
     assert new not in (watched.slot(0), watched.slot(1))
 
 
+def test_a_process_that_outlives_its_sigterm_is_told_of_as_gone(ray_pool: MakeRayPool) -> None:
+    """Who hears of a failure of the infrastructure waits for word of the slot's end."""
+    watched = Watched(ray_pool(max_slots=1))
+    start = watched.start("t000001", UNBOUNDED, config={"does": "sigterm"})
+    watched.until(Failed, "t000001")
+    assert watched.until(SlotDown).slot == start.slot
+    watched.start("t000002", UNBOUNDED, slot=1, config={"ends_at": 3})
+    watched.until(Ended, "t000002")
+
+
 def test_nan_is_a_report_like_any_other(ray_pool: MakeRayPool) -> None:
     watched = Watched(ray_pool())
     watched.start("t000001", UNBOUNDED, config={"does": "nan", "ends_at": 3})

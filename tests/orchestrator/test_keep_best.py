@@ -48,7 +48,7 @@ def test_a_completed_trial_keeps_its_best_behind_a_late_last_one() -> None:
     saved(retention, trial, 1, 0.1)
     saved(retention, trial, 2, 0.4)
     assert retention.end(ended(trial, Status.COMPLETED), saving=True) == []
-    assert retention.late("t", "t/3") == ["t/2"]
+    assert retention.late("t", 3, "t/3") == ["t/2"]
 
 
 def test_of_stopped_trials_the_best_one_stays() -> None:

@@ -32,7 +32,7 @@ def test_as_many_stay_of_a_trial_that_completed(keep: int, freed: list[str]) -> 
     trial.checkpoints = [(3, "c3"), (4, "c4")]
     trial.move(Status.COMPLETED, 1.0)
     assert retention.end(trial, saving=True) == []
-    assert retention.late("t000000", "c9") == freed
+    assert retention.late("t000000", 9, "c9") == freed
 
 
 def test_a_last_checkpoint_that_was_there_already_frees_nothing_twice() -> None:
@@ -40,7 +40,7 @@ def test_a_last_checkpoint_that_was_there_already_frees_nothing_twice() -> None:
     trial, _ = trial_with(retention, range(2))
     trial.move(Status.COMPLETED, 1.0)
     retention.end(trial, saving=True)
-    assert retention.late("t000000", "c1") == []
+    assert retention.late("t000000", 1, "c1") == []
 
 
 @pytest.mark.parametrize("status", [Status.STOPPED, Status.FAILED])
@@ -50,4 +50,4 @@ def test_a_trial_that_did_not_complete_leaves_nothing_unless_asked_to(status: St
         trial, _ = trial_with(retention, range(2))
         trial.move(status, 1.0)
         assert retention.end(trial, saving=False) == gone
-        assert retention.late("t000000", "c2") == late
+        assert retention.late("t000000", 2, "c2") == late

@@ -139,6 +139,16 @@ def test_losses_of_nodes_are_forgiven_when_the_trial_gets_on() -> None:
     assert hand.state.live["t000000"].status is Status.RUNNING
 
 
+def test_steps_that_an_earlier_attempt_has_shown_are_no_getting_on() -> None:
+    hand = Hand(make_state({"name": "fifo"}, budget=Budget(trials=1), retries={"infra": 1}))
+    for attempt in (1, 2):
+        hand.report("t000000", 1, 0.1, attempt=attempt)
+        hand.give(events.Failed(0.0, "t000000", attempt, ErrorClass.INFRA, "SIGTERM", ""))
+        hand.give(events.SlotDown(0.0, f"s{attempt - 1}", "SIGTERM"))
+        hand.give(events.SlotUp(0.0, f"s{attempt}", "n0", ""))
+    assert hand.state.ended[Status.FAILED] == 1
+
+
 def test_a_slot_that_dies_with_a_start_on_its_way_costs_the_trial_nothing() -> None:
     hand = Hand(make_state(FIFO, budget=Budget(trials=1)), slots=1)
     hand.give(events.SlotDown(0.5, "s0", "died before it heard"))
