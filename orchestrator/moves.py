@@ -20,6 +20,7 @@ from raysweep.orchestrator.rules import Rules
 from raysweep.orchestrator.slots import Device, Slots
 from raysweep.orchestrator.turn import Turn, verdict
 from raysweep.orchestrator.waiting import Waiting
+from raysweep.schedulers.base import Fork
 from raysweep.trials import actions, decisions
 from raysweep.trials.decisions import Reason
 from raysweep.trials.events import ErrorClass, Retried, Suggested
@@ -28,6 +29,8 @@ from raysweep.trials.trial import Status, TrialId
 
 _PARTS = ("spend", "slots", "waiting", "placing", "advice", "retention", "confirmation", "devices")
 """Attributes that can write themselves down."""
+_MOST_CHILDREN = 4
+"""A breeder whose children wait in larger numbers, by trials that have begun, would go on for ever."""
 
 
 class Moves:
@@ -88,12 +91,19 @@ class Moves:
 
     def fork(self) -> None:
         """Decide on the children that are due by now; each is born once it is in the journal."""
-        while found := self.advice.next_fork(self.waiting.next_id):
-            parent = self.live.get(found.parent)
-            if parent is None or not parent.checkpoints:
-                return
-            child, (step, path) = self.waiting.child(), parent.checkpoints[-1]
-            fork = actions.Fork(child, dict(found.config), dict(found.why), parent.id, step)
+
+        def flaw(fork: Fork) -> str:
+            parent = self.live.get(fork.parent)
+            begun = sum(trial.attempt > 0 for trial in self.live.values())
+            waiting = len(self.unborn) + len(self.live) - begun
+            if waiting > _MOST_CHILDREN * begun:
+                return f"{waiting} trials wait to begin already, where {begun} have begun"
+            return "" if parent and parent.checkpoints else "its parent has ended or no checkpoint"
+
+        while found := self.advice.next_fork(self.waiting.next_id, flaw):
+            step, path = self.live[found.parent].checkpoints[-1]
+            child = self.waiting.child()
+            fork = actions.Fork(child, dict(found.config), dict(found.why), found.parent, step)
             self.unborn[child] = fork
             self.retention.hold(child, path)
             self.do(fork)

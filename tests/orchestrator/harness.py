@@ -88,7 +88,7 @@ class Memory:
     def commit(self, *, durable: bool) -> None:
         pass
 
-    def compact(self, state: dict[str, Any]) -> None:
+    def compact(self, state: dict[str, Any] | None) -> None:
         json.dumps(state)
 
 
