@@ -154,7 +154,8 @@ class Moves:
         """
         alone = trial.parent is None and trial.replicate_of is None
         retry = actions.Retry(trial.id, trial.config, trial.attempt) if alone else None
-        again = self.devices.failed(device, kind, retry)
+        there = set(self.slots.units())
+        again = self.devices.failed(device, kind, retry, self.spend.at, there)
         if not again:
             return False
         until = self.devices.set_aside(device, self.spend.at)
@@ -163,7 +164,7 @@ class Moves:
         self.do(
             actions.Warn(
                 "device",
-                f"{len(again)} trials in a row failed alike at once on {where}, and nowhere else: it "
+                f"{len(again)} trials in a row failed alike at once on {where}, and not on others: it "
                 f"is set aside for {until - self.spend.at:.0f} s, and they are tried again elsewhere",
             )
         )
@@ -230,6 +231,7 @@ class Moves:
         """On a slot that is free, from its newest checkpoint."""
         seed = Stream(self._seed, trial.id, "train").integer(0, 1 << 31)
         self.slots.take(trial.id, slot)
+        self.devices.began(self.slots.device(slot), self.spend.at)
         start = trial.begin(slot, seed, why)
         trial.move(Status.RUNNING, self.spend.at)
         verb = "start" if trial.attempt == 1 else "resume"
