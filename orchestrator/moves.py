@@ -145,6 +145,7 @@ class Moves:
             trial.checkpoints.append((event.step, event.checkpoint))
             trial.told = event.step
         self.ended[Status.FAILED] -= 1
+        self.retention.revive(trial.id)
         self.waiting.again(trial.id, Reason("failed before"))
 
     def suspect(self, trial: LiveTrial, device: Device, kind: str) -> bool:
@@ -200,6 +201,7 @@ class Moves:
             if (
                 trial.retried and trial.run_to <= trial.step
             ):  # its rule wants to see it from the start
+                self.drop(self.retention.free([path for _, path in trial.checkpoints]))
                 trial.checkpoints, trial.told = [], 0
         size = self.placing.size(trial.run_to, claimants if trial.attempt else None)
         if slot := self.placing.find(size):
