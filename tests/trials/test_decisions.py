@@ -28,7 +28,7 @@ ALIKE: list[list[Any]] = [
 def test_none_equals_one_of_another_class(alike: list[Any]) -> None:
     for one, other in combinations(alike, 2):
         assert one != other
-        assert not one == other
+        assert (one == other) is False
         assert other != one
 
 
@@ -36,6 +36,6 @@ def test_none_equals_one_of_another_class(alike: list[Any]) -> None:
 def test_each_equals_its_like(one: Any) -> None:
     like = type(one)(*one)
     assert one == like
-    assert not one != like
+    assert (one != like) is False
     assert len({one, like}) == 1
     assert one._replace() == one
