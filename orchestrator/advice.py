@@ -9,23 +9,24 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from operator import index
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
+from raysweep.orchestrator.answers import (
+    WrongAnswer,
+    said,
+    shown,
+    whole_decision,
+    whole_fork,
+    whole_promotion,
+    whole_step,
+)
 from raysweep.schedulers.base import Breeder, Fork, Promotion, Scheduler
 from raysweep.searchers.base import Searcher
-from raysweep.trials.decisions import (
-    CONTINUE,
-    Continue,
-    Decision,
-    Finish,
-    Pause,
-    Reason,
-    RunTo,
-    Stop,
-)
+from raysweep.trials.decisions import Decision, Reason, Stop
+from raysweep.trials.errors import SpecError
 from raysweep.trials.events import Warned
-from raysweep.trials.trial import UNBOUNDED, Config, Outcome, Report, TrialId
+from raysweep.trials.trial import Config, Outcome, Report, TrialId
 
 PATIENCE = 10
 """So many failures of one call in a row end the sweep; so do as many failed suggestions."""
@@ -33,56 +34,60 @@ _LEAST_GRANT = 1
 """What a trial may run when the scheduler fails to grant: one step, at which it is asked again."""
 _LONGEST = 300
 
+T = TypeVar("T")
+Overdue = Callable[[bool], Iterable[tuple[str, BaseException | None]]]
+"""What came of calls that were made elsewhere: the call and what it raised, None if nothing any more.
+
+With True it waits for the calls under way."""
+
 
 class Advice:
     """Tells both of what happens and asks the scheduler; never raises.
 
-    `errors` counts what they did wrong, `last_error` keeps the newest in words; `news` gives what
-    should be recorded of it.
+    Attributes:
+        errors: counts what they did wrong; `last_error` keeps the newest in words.
+        overdue: of a searcher that is called in another thread, what came of that; else None.
     """
 
     def __init__(self, searcher: Searcher, scheduler: Scheduler) -> None:
         self.searcher, self.scheduler = searcher, scheduler
-        self._breeder = scheduler if isinstance(scheduler, Breeder) else None
+        self._breeds = isinstance(scheduler, Breeder)
         self.errors = 0
         self.last_error = ""
+        self.overdue: Overdue | None = None
         self._total: Counter[str] = Counter()
         self._in_a_row: Counter[str] = Counter()
         self._news: list[Warned] = []
 
-    def news(self, at: float) -> list[Warned]:
+    def news(self, at: float, *, wait: bool = False) -> list[Warned]:
         """What is to be recorded of errors since the last call, stamped with `at`.
 
         The first error of a source, its 10th, its 100th and so on, and the one that is too many.
+
+        Args:
+            at: the sweep's age.
+            wait: until a searcher in another thread has taken in all that it was told.
         """
+        if self.overdue is not None:
+            for call, error in self.overdue(wait):
+                if error is None:
+                    self._fine("searcher", call)
+                else:
+                    self._raised("searcher", call, error)
         news, self._news = self._news, []
         return [warned._replace(at=at) for warned in news]
 
-    def wrong(self, call: str, answer: Any, why: str) -> str:
-        """The scheduler's `call` gave an answer that is none; what to say of it."""
-        name = type(self.scheduler).__name__
-        return self._failed("scheduler", call, f"{name}.{call}() answered {_shown(answer)}: {why}")
-
     def suggested(self, trial: TrialId, config: Config) -> None:
         """A config is in the journal."""
-        try:
-            self.searcher.suggested(trial, config)
-            self._fine("searcher", "suggested")
-        except Exception as error:
-            self._raised("searcher", "suggested", error)
+        self._teach("suggested", trial, dict(config))
 
     def grant(self, trial: TrialId, config: Config) -> int:
         """How far a new trial may run; one step if the scheduler fails to say."""
-        try:
-            answer = self.scheduler.grant(trial, config)
-        except Exception as error:
-            self._raised("scheduler", "grant", error)
-            return _LEAST_GRANT
-        if (step := _step(answer, 0)) is None:
-            self.wrong("grant", answer, "a grant is a whole number of steps, 1 or more")
-            return _LEAST_GRANT
-        self._fine("scheduler", "grant")
-        return step
+        rule = "a grant is a whole number of steps, 1 or more"
+        given = (trial, dict(config))
+        return self._ask(
+            "grant", given, lambda answer: whole_step(answer, 0, rule), lambda _: _LEAST_GRANT
+        )
 
     def decide(self, report: Report, run_to: int, *, mute: bool = False) -> Decision:
         """Tell of a report; what the trial, granted `run_to`, does next.
@@ -93,87 +98,135 @@ class Advice:
             mute: keep it from the searcher: what a child reports is its parent's work as well, and
                 a retried trial has ended for the searcher.
         """
-        try:
-            if not mute:
-                self.searcher.tell(report)
-                self._fine("searcher", "tell")
-        except Exception as error:
-            self._raised("searcher", "tell", error)
-        try:
-            decision = self.scheduler.on_report(report)
-        except Exception as error:
-            return Stop(Reason(self._raised("scheduler", "on_report", error)))
-        if flaw := _flaw(decision, report.step, run_to):
-            return Stop(Reason(self.wrong("on_report", decision, flaw)))
-        self._fine("scheduler", "on_report")
-        return CONTINUE if isinstance(decision, Continue) else decision
+        if not mute:
+            self._teach("tell", report)
+        return self._ask(
+            "on_report",
+            (report,),
+            lambda answer: whole_decision(answer, report.step, run_to),
+            lambda message: Stop(Reason(message)),
+        )
 
-    def next_paused(self, *, more: bool) -> Promotion | None:
-        """The paused trial to resume; None if the scheduler fails to say."""
-        try:
-            promotion = self.scheduler.next_paused(more)
-        except Exception as error:
-            self._raised("scheduler", "next_paused", error)
-            return None
-        if promotion is None:
-            return None
-        whole = isinstance(promotion, Promotion) and isinstance(promotion.reason, Reason)
-        if not whole or _step(promotion.step, 0) is None:
-            self.wrong("next_paused", promotion, "it must be None or a Promotion to a later step")
-            return None
-        return promotion
+    def next_paused(self, flaw: Callable[[Promotion], str], *, more: bool) -> Promotion | None:
+        """The paused trial to resume; None if there is none, or the scheduler fails to say.
+
+        Args:
+            flaw: what is wrong with a promotion; "" if it can be followed.
+            more: new trials may still come.
+        """
+
+        def whole(answer: Any) -> Promotion | None:
+            promotion = None if answer is None else whole_promotion(answer)
+            if promotion is not None and (wrong := flaw(promotion)):
+                raise WrongAnswer(wrong)
+            return promotion
+
+        return self._ask("next_paused", (more,), whole, _nothing)
 
     def saved(self, trial: TrialId, step: int) -> None:
         """The newest checkpoint of a live trial stands at `step`; 0: it has none any more."""
-        try:
-            if self._breeder is not None:
-                self._breeder.saved(trial, step)
-        except Exception as error:
-            self._raised("scheduler", "saved", error)
+        if self._breeds:
+            self._ask("saved", (trial, step), _nothing, _nothing)
 
-    def next_fork(self, trial: TrialId) -> Fork | None:
-        """Whose child the new trial `trial` shall be; None if no child is due."""
-        if self._breeder is None:
+    def next_fork(self, trial: TrialId, flaw: Callable[[Fork], str]) -> Fork | None:
+        """Whose child the new trial `trial` shall be; None if no child is due.
+
+        Args:
+            trial: the child's id.
+            flaw: what is wrong with a fork; "" if it can be made.
+        """
+        if not self._breeds:
             return None
-        try:
-            fork = self._breeder.next_fork(trial)
-            if fork is None:
-                return None
-            if not (isinstance(fork, Fork) and isinstance(fork.parent, str)):
-                self.wrong("next_fork", fork, "it must be None or a Fork of a trial")
-                return None
-            json.dumps([fork.config, fork.why], allow_nan=False)  # it goes into the journal
-            dict(fork.config), dict(fork.why)
+
+        def whole(answer: Any) -> Fork | None:
+            fork = None if answer is None else whole_fork(answer)
+            if fork is not None and (wrong := flaw(fork)):
+                raise WrongAnswer(wrong)
             return fork
-        except Exception as error:
-            self._raised("scheduler", "next_fork", error)
-            return None
+
+        return self._ask("next_fork", (trial,), whole, _nothing)
 
     def end(self, trial: TrialId, outcome: Outcome, *, mute: bool = False) -> None:
         """A trial has ended for good; with `mute` the searcher does not learn of it."""
-        try:
-            if not mute:
-                self.searcher.end(trial, outcome)
-                self._fine("searcher", "end")
-        except Exception as error:
-            self._raised("searcher", "end", error)
-        try:
-            self.scheduler.on_end(trial, outcome)
-            self._fine("scheduler", "on_end")
-        except Exception as error:
-            self._raised("scheduler", "on_end", error)
+        if not mute:
+            self._teach("end", trial, outcome)
+        self._ask("on_end", (trial, outcome), _nothing, _nothing)
+
+    def can_write(self) -> bool:
+        """Whether both can write down what they have learnt; else a resume replays the journal."""
+        for source, it in (("searcher", self.searcher), ("scheduler", self.scheduler)):
+            try:
+                json.dumps(it.state())
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:
+                name = type(it).__name__
+                self._failed(source, "state", f"{name}.state() is no plain data: {said(error)}")
+                return False
+            self._fine(source, "state")
+        return True
 
     def state(self) -> dict[str, Any]:
         """What both have learnt, as plain JSON data."""
         return {"searcher": self.searcher.state(), "scheduler": self.scheduler.state()}
 
     def load(self, state: dict[str, Any]) -> None:
-        """Take back what `state` gave."""
-        self.searcher.load(state["searcher"])
-        self.scheduler.load(state["scheduler"])
+        """Take back what `state` gave.
 
-    def _raised(self, source: str, call: str, error: Exception) -> str:
-        return self._failed(source, call, f"the {source} raised {type(error).__name__}: {error}")
+        Raises:
+            SpecError: one of them cannot.
+        """
+        for who, it in (("searcher", self.searcher), ("scheduler", self.scheduler)):
+            try:
+                it.load(state[who])
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:
+                raise SpecError(
+                    f"{type(it).__name__}.load() raised {said(error)}: a resume gives the {who} "
+                    f"what its own state() gave; pass one of the same kind as before"
+                ) from error
+
+    def _teach(self, call: str, *arguments: Any) -> None:
+        """Tell the searcher."""
+        try:
+            getattr(self.searcher, call)(*arguments)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # also exit() in a user's code
+            self._raised("searcher", call, error)
+        else:
+            if self.overdue is None:
+                self._fine("searcher", call)
+
+    def _ask(
+        self,
+        call: str,
+        arguments: tuple[Any, ...],
+        whole: Callable[[Any], T],
+        otherwise: Callable[[str], T],
+    ) -> T:
+        """What the scheduler answers to `call`; what `otherwise` makes of an error's message."""
+        try:
+            answer = getattr(self.scheduler, call)(*arguments)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # also exit() in a user's code
+            return otherwise(self._raised("scheduler", call, error))
+        try:
+            good = whole(answer)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a user's object may raise wherever it is looked at
+            why = str(error) if isinstance(error, WrongAnswer) else said(error)
+            name = type(self.scheduler).__name__
+            message = f"{name}.{call}() answered {shown(answer)}: {why}"
+            return otherwise(self._failed("scheduler", call, message))
+        self._fine("scheduler", call)
+        return good
+
+    def _raised(self, source: str, call: str, error: BaseException) -> str:
+        return self._failed(source, call, f"the {source} raised {said(error)}")
 
     def _fine(self, source: str, call: str) -> None:
         if self._in_a_row:
@@ -191,31 +244,5 @@ class Advice:
         return message
 
 
-def _step(value: Any, beyond: int) -> int | None:
-    """`value` as a step after `beyond`; None if it is none."""
-    try:
-        step = index(value)
-    except TypeError:
-        return None
-    return step if beyond < step <= UNBOUNDED and not isinstance(value, bool) else None
-
-
-def _flaw(decision: Any, step: int, run_to: int) -> str:
-    """What is wrong with an answer to the report of `step` of a trial granted `run_to`; "" if fine."""
-    if isinstance(decision, Continue):
-        return "" if step < run_to else "the scheduler gave no decision at its own grant"
-    if not isinstance(decision, RunTo | Pause | Stop | Finish):
-        return "it must be a Continue, RunTo, Pause, Stop or Finish"
-    if not isinstance(decision.reason, Reason):
-        return "its reason must be a Reason"
-    if isinstance(decision, RunTo) and _step(decision.step, step) is None:
-        return f"the trial has reported step {step} already"
-    return ""
-
-
-def _shown(answer: Any) -> str:
-    try:
-        text = repr(answer)
-    except Exception:
-        text = f"a {type(answer).__name__}"
-    return text if len(text) <= 120 else f"{text[:117]}..."
+def _nothing(answer: Any) -> None:
+    """What comes of a call whose answer does not count, or has failed."""

@@ -208,12 +208,15 @@ def _check_any_success(results: Results) -> None:
     counts = results.status()["trials"]
     if not counts.get("FAILED") or any(counts.get(word) for word in _SUCCESSES):
         return
-    rows = results.arrow("attempts").select(["trial_id", "attempt", "error_class", "error"])
-    first = next(row for row in rows.to_pylist() if row["error_class"] is not None)
+    rows = results.arrow("attempts").to_pylist()
+    failed = [row for row in rows if row["error_class"] is not None]
+    since = results.opened.at if results.opened else 0.0
+    own = (row for row in failed if row["started_at"] >= since)  # of this driver, if any has
+    first = next(own, failed[0])
     file = error_file(results.path, first["trial_id"], first["attempt"])
     raise SweepFailed(
         f"{results.status()['reason']}. The first failure, of trial {first['trial_id']}: "
-        f"{first['error']}. Its traceback is in {file}; mend the code, then "
+        f"{first['message']}. Its traceback is in {file}; mend the code, then "
         f"raysweep.retry({str(results.path)!r}) runs what failed again",
         str(results.path),
     )

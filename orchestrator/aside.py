@@ -64,11 +64,11 @@ def asking(spec: SweepSpec, advice: Advice, wake: Callable[[], None]) -> Iterato
         yield Asking(propose, lambda at: ())
         return
     with closing(Aside(propose, wake)) as aside:
-        advice.searcher = AsideSearcher(searcher, aside)
+        advice.searcher, advice.overdue = AsideSearcher(searcher, aside), aside.outcomes
         try:
             yield Asking(aside.request, aside.answers)
         finally:
-            advice.searcher = searcher
+            advice.searcher, advice.overdue = searcher, None
 
 
 class _Found(NamedTuple):
@@ -91,7 +91,8 @@ class Aside:
         self._inbox: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._asked: deque[TrialId] = deque()  # of the thread
         self._found: deque[_Found] = deque()
-        self._raised: deque[BaseException] = deque()
+        self._outcomes: deque[tuple[str, BaseException | None]] = deque()
+        self._failing: set[str] = set()  # of the thread
         self._posted = self._passed_on = 0
         self._over = False
         self._thread = threading.Thread(target=self._work, name="raysweep-searcher", daemon=True)
@@ -112,16 +113,21 @@ class Aside:
                 events.append(event._replace(at=at))
         return events
 
-    def post(self, call: Callable[[], None]) -> None:
-        """Have `call` made before the searcher is next asked.
-
-        Raises:
-            Exception: what an earlier call raised, each once.
-        """
+    def post(self, name: str, call: Callable[[], None]) -> None:
+        """Have `call` made before the searcher is next asked; `outcomes` names it by `name`."""
         self._posted += 1
-        self._inbox.put(partial(self._pass_on, call))
-        if self._raised:
-            raise self._raised.popleft()
+        self._inbox.put(partial(self._pass_on, name, call))
+
+    def outcomes(self, wait: bool) -> Iterator[tuple[str, BaseException | None]]:
+        """What calls that were posted have raised, in order; None where one that had, is well again.
+
+        Args:
+            wait: until all that was posted is passed on; that may take one ask.
+        """
+        if wait:
+            self.fetch(lambda: None)
+        while self._outcomes:
+            yield self._outcomes.popleft()
 
     def fetch(self, call: Callable[[], T]) -> T:
         """What `call` returns once all that was posted is passed on; waits for one ask at most."""
@@ -155,12 +161,17 @@ class Aside:
             self._found.append(_Found(trial, event, knew))
             self._wake()
 
-    def _pass_on(self, call: Callable[[], None]) -> None:
+    def _pass_on(self, name: str, call: Callable[[], None]) -> None:
         self._passed_on += 1
         try:
             call()
         except BaseException as error:  # also exit() in a user's code: the thread must live
-            self._raised.append(error)
+            self._failing.add(name)
+            self._outcomes.append((name, error))
+        else:
+            if name in self._failing:
+                self._failing.discard(name)
+                self._outcomes.append((name, None))
 
 
 class AsideSearcher:
@@ -175,15 +186,15 @@ class AsideSearcher:
 
     def suggested(self, trial: TrialId, config: Config) -> None:
         """Posted."""
-        self._aside.post(partial(self._searcher.suggested, trial, config))
+        self._aside.post("suggested", partial(self._searcher.suggested, trial, config))
 
     def tell(self, report: Report) -> None:
         """Posted."""
-        self._aside.post(partial(self._searcher.tell, report))
+        self._aside.post("tell", partial(self._searcher.tell, report))
 
     def end(self, trial: TrialId, outcome: Outcome) -> None:
         """Posted."""
-        self._aside.post(partial(self._searcher.end, trial, outcome))
+        self._aside.post("end", partial(self._searcher.end, trial, outcome))
 
     def state(self) -> dict[str, Any]:
         """As of now; waits for the suggestion under way."""

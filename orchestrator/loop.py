@@ -45,8 +45,8 @@ class Journal(Protocol):
         """Whether it is time to compact."""
         ...
 
-    def compact(self, state: dict[str, Any]) -> None:
-        """Move the journal so far into Parquet, with `state` as of now."""
+    def compact(self, state: dict[str, Any] | None) -> None:
+        """Move the journal so far into Parquet, with `state` as of now; None: it cannot be had."""
         ...
 
 
@@ -62,7 +62,7 @@ class NoJournal:
     def commit(self, *, durable: bool) -> None:
         """Nothing to write."""
 
-    def compact(self, state: dict[str, Any]) -> None:
+    def compact(self, state: dict[str, Any] | None) -> None:
         """Nothing to compact."""
 
 
@@ -156,14 +156,18 @@ class Loop:
                 elif not isinstance(action, actions.Close):
                     durable |= isinstance(action, actions.DropCheckpoint)
                     todo.append(action)
-                elif closed is None and not proposed:  # else once the state knows of those
+                elif closed is None:
+                    self._state.advice.can_write()  # if not, that is on record as well
+                    proposed.extend(self._state.advice.news(event.at, wait=True))
+                    if proposed:  # it closes once it knows of those
+                        continue
                     durable = True
                     closed = Closed(event.at, action.reason, action.exit_code)
                     queue.append(closed)
         self._journal.commit(durable=durable)
         self._act(todo)
         if self._journal.due or closed:
-            self._journal.compact(self._state.state())
+            self._journal.compact(self._state.state() if self._state.advice.can_write() else None)
         return closed
 
     def _act(self, todo: Iterable[actions.Action]) -> None:

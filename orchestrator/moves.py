@@ -20,6 +20,7 @@ from raysweep.orchestrator.rules import Rules
 from raysweep.orchestrator.slots import Device, Slots
 from raysweep.orchestrator.turn import Turn, verdict
 from raysweep.orchestrator.waiting import Waiting
+from raysweep.schedulers.base import Fork
 from raysweep.trials import actions, decisions
 from raysweep.trials.decisions import Reason
 from raysweep.trials.events import ErrorClass, Retried, Suggested
@@ -28,6 +29,8 @@ from raysweep.trials.trial import Status, TrialId
 
 _PARTS = ("spend", "slots", "waiting", "placing", "advice", "retention", "confirmation", "devices")
 """Attributes that can write themselves down."""
+_MOST_CHILDREN = 4
+"""A breeder whose children wait in larger numbers, by trials that have begun, would go on for ever."""
 
 
 class Moves:
@@ -88,12 +91,19 @@ class Moves:
 
     def fork(self) -> None:
         """Decide on the children that are due by now; each is born once it is in the journal."""
-        while found := self.advice.next_fork(self.waiting.next_id):
-            parent = self.live.get(found.parent)
-            if parent is None or not parent.checkpoints:
-                return
-            child, (step, path) = self.waiting.child(), parent.checkpoints[-1]
-            fork = actions.Fork(child, dict(found.config), dict(found.why), parent.id, step)
+
+        def flaw(fork: Fork) -> str:
+            parent = self.live.get(fork.parent)
+            begun = sum(trial.attempt > 0 for trial in self.live.values())
+            waiting = len(self.unborn) + len(self.live) - begun
+            if waiting > _MOST_CHILDREN * begun:
+                return f"{waiting} trials wait to begin already, where {begun} have begun"
+            return "" if parent and parent.checkpoints else "its parent has ended or no checkpoint"
+
+        while found := self.advice.next_fork(self.waiting.next_id, flaw):
+            step, path = self.live[found.parent].checkpoints[-1]
+            child = self.waiting.child()
+            fork = actions.Fork(child, dict(found.config), dict(found.why), found.parent, step)
             self.unborn[child] = fork
             self.retention.hold(child, path)
             self.do(fork)
@@ -136,6 +146,7 @@ class Moves:
             trial.checkpoints.append((event.step, event.checkpoint))
             trial.told = event.step
         self.ended[Status.FAILED] -= 1
+        self.retention.revive(trial.id)
         self.waiting.again(trial.id, Reason("failed before"))
 
     def suspect(self, trial: LiveTrial, device: Device, kind: str) -> bool:
@@ -145,7 +156,8 @@ class Moves:
         """
         alone = trial.parent is None and trial.replicate_of is None
         retry = actions.Retry(trial.id, trial.config, trial.attempt) if alone else None
-        again = self.devices.failed(device, kind, retry)
+        there = set(self.slots.units())
+        again = self.devices.failed(device, kind, retry, self.spend.at, there)
         if not again:
             return False
         until = self.devices.set_aside(device, self.spend.at)
@@ -154,7 +166,7 @@ class Moves:
         self.do(
             actions.Warn(
                 "device",
-                f"{len(again)} trials in a row failed alike at once on {where}, and nowhere else: it "
+                f"{len(again)} trials in a row failed alike at once on {where}, and not on others: it "
                 f"is set aside for {until - self.spend.at:.0f} s, and they are tried again elsewhere",
             )
         )
@@ -190,6 +202,7 @@ class Moves:
             if (
                 trial.retried and trial.run_to <= trial.step
             ):  # its rule wants to see it from the start
+                self.drop(self.retention.free([path for _, path in trial.checkpoints]))
                 trial.checkpoints, trial.told = [], 0
         size = self.placing.size(trial.run_to, claimants if trial.attempt else None)
         if slot := self.placing.find(size):
@@ -221,6 +234,7 @@ class Moves:
         """On a slot that is free, from its newest checkpoint."""
         seed = Stream(self._seed, trial.id, "train").integer(0, 1 << 31)
         self.slots.take(trial.id, slot)
+        self.devices.began(self.slots.device(slot), self.spend.at)
         start = trial.begin(slot, seed, why)
         trial.move(Status.RUNNING, self.spend.at)
         verb = "start" if trial.attempt == 1 else "resume"

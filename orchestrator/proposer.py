@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
+from raysweep.orchestrator.answers import said, shown
 from raysweep.searchers.base import LATER, Proposal, Searcher
 from raysweep.trials.errors import SpaceError
 from raysweep.trials.events import Deferred, Event, Exhausted, Suggested, SuggestFailed
 from raysweep.trials.streams import Stream
 from raysweep.trials.trial import Config, TrialId
 
+_ALLOWED = "it may answer a config, a Proposal with a config and a why, LATER, or None"
 _PLAIN = frozenset({int, float, str, bool, type(None)})
 
 
@@ -36,6 +38,11 @@ class Proposer:
             if answer is LATER:
                 return Deferred(at, trial)
             config, why, _ = answer if isinstance(answer, Proposal) else Proposal(answer)
+            if not (isinstance(config, Mapping) and isinstance(why, Mapping)):
+                return SuggestFailed(
+                    at, trial, f"the searcher answered {shown(answer)}; {_ALLOWED}"
+                )
+            config, why = dict(config), dict(why)  # a searcher may go on writing to its own
             self._check(config)
             if why:
                 json.dumps(why, allow_nan=False)
@@ -43,6 +50,8 @@ class Proposer:
                 json.dumps(config)  # a numpy scalar equals an option, but no journal can carry it
         except SpaceError as error:
             return SuggestFailed(at, trial, f"the searcher left the space: {error}")
-        except Exception as error:
-            return SuggestFailed(at, trial, f"the searcher raised {type(error).__name__}: {error}")
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # also exit() in a user's code
+            return SuggestFailed(at, trial, f"the searcher raised {said(error)}")
         return Suggested(at, trial, config, why)

@@ -136,6 +136,10 @@ class Retention:
         before = [older for older in self._last_words.pop(trial, []) if older != path]
         return self.free(self._beyond([*before, path]))
 
+    def revive(self, trial: TrialId) -> None:
+        """A trial that had failed is live again: what it writes is wanted."""
+        self._doomed.pop(trial, None)
+
     def left_over(self, path: str) -> None:
         """A checkpoint that was let go could not be deleted."""
         self._undeleted[path] = None

@@ -20,7 +20,7 @@ from raysweep.orchestrator.rules import Draining, Rules
 from raysweep.orchestrator.slots import Place
 from raysweep.orchestrator.suspicion import Suspicion, kind_of
 from raysweep.orchestrator.turn import Turn
-from raysweep.schedulers.base import Scheduler
+from raysweep.schedulers.base import Promotion, Scheduler
 from raysweep.searchers.base import Searcher
 from raysweep.trials import actions, events
 from raysweep.trials.decisions import CONTINUE, Reason
@@ -175,6 +175,7 @@ class SweepState:
 
     def _suggest_failed(self, event: events.SuggestFailed) -> None:
         self.waiting.answered(event.trial)
+        self.warnings["searcher"] = event.message
         if hopeless := self._suspicion.suggestion_failed(event.message):
             self._drain(hopeless, 1)
 
@@ -332,18 +333,20 @@ class SweepState:
         if ready := self.waiting.pop_ready():
             return self.live[ready[0]], ready[1]
         more, named = self._more(), set[TrialId]()
-        while promotion := self.advice.next_paused(more=more):
-            if promotion.trial in named:
-                self.advice.wrong("next_paused", promotion, "it was named a moment ago")
-                break
-            named.add(promotion.trial)
+
+        def flaw(promotion: Promotion) -> str:
             trial = self.live.get(promotion.trial)
             if trial is None:
-                continue
+                return "there is no such trial, or it has ended"
+            if promotion.trial in named:
+                return "it was named a moment ago"
             if trial.status not in _PAUSED or promotion.step <= trial.told:
-                what = f"the trial is {trial.status} at step {trial.told}"
-                self.advice.wrong("next_paused", promotion, what)
-                continue
+                return f"the trial is {trial.status} at step {trial.told}"
+            return ""
+
+        while promotion := self.advice.next_paused(flaw, more=more):
+            named.add(promotion.trial)
+            trial = self.live[promotion.trial]
             trial.run_to, trial.owed = promotion.step, True
             if trial.status is Status.PAUSED:
                 trial.move(Status.PENDING, self.spend.at)
@@ -371,9 +374,11 @@ class SweepState:
         if not self._more() and (self.slots.free or not self.live):  # else a promotion may be due
             if self._moves.replicate():
                 return
-            made = self.waiting.issued + self.waiting.children
-            failed = self.ended[Status.FAILED]
-            self._moves.do(actions.Close(*self.rules.judge(failed, made, self.warnings)))
+            made, failed = self.waiting.made, self.ended[Status.FAILED]
+            reason, exit_code = self.rules.judge(failed, made, self.warnings)
+            if self.waiting.deferred and self._may_suggest():
+                reason += "; the searcher waits to learn more, and no trial is left to learn from"
+            self._moves.do(actions.Close(reason, exit_code))
         elif self.slots.none_since is not None:
             waited_s = self.spend.at - self.slots.none_since
             if waited_s >= self.rules.stalled_s:

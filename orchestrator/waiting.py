@@ -50,6 +50,11 @@ class Waiting:
         return len(self._ready) + len(self._delayed)
 
     @property
+    def made(self) -> int:
+        """How many trials were made, or spent on failed suggestions; not those never answered."""
+        return self.issued + self.children - len(self._unanswered)
+
+    @property
     def due(self) -> float:
         """The sweep's age at which the next delayed trial may go on."""
         return self._delayed[0][0] if self._delayed else math.inf

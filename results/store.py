@@ -194,8 +194,10 @@ class Store:
         rows = max(self._settings.compact_rows, len(self._fold.trials))
         return pending >= rows or now >= self._compact_after
 
-    def compact(self, state: dict[str, Any]) -> None:
+    def compact(self, state: dict[str, Any] | None) -> None:
         """Turn the journal so far into Parquet, with `state` as of the last appended record.
+
+        Without a state there is no new snapshot: a resume replays what came after the last one.
 
         A disk that refuses is tried again half a minute later: the journal keeps everything.
 
@@ -237,7 +239,7 @@ class Store:
             self._tenure.check,
         )
 
-    def _compact(self, state: dict[str, Any]) -> None:
+    def _compact(self, state: dict[str, Any] | None) -> None:
         """Each step leaves a directory that `open` and `read` understand."""
         if self._fold.lsn == self._snapshotted:
             return
@@ -250,6 +252,8 @@ class Store:
             self._publish(part, tables)
             self._compacted = lsn
             self._fold.drop_rows()
+        if state is None:
+            return
         rows = (tables.trials, tables.attempts)
         shot = Snapshot(lsn, state, self._fold.extras(), self._crcs, rows)
         snapshot.write(self.path, shot, self._meta(part))

@@ -19,7 +19,16 @@ from raysweep.schedulers.setting import Setting
 from raysweep.trials import actions, events
 from raysweep.trials.clock import ManualClock
 from raysweep.trials.decisions import Verdict
-from raysweep.trials.events import Closed, Event, Failed, Opened, Reported, Retried, Suggested
+from raysweep.trials.events import (
+    Closed,
+    Ended,
+    Event,
+    Failed,
+    Opened,
+    Reported,
+    Retried,
+    Suggested,
+)
 from raysweep.trials.goal import Goal
 from raysweep.trials.space import Space
 from raysweep.trials.streams import Stream
@@ -88,7 +97,7 @@ class Memory:
     def commit(self, *, durable: bool) -> None:
         pass
 
-    def compact(self, state: dict[str, Any]) -> None:
+    def compact(self, state: dict[str, Any] | None) -> None:
         json.dumps(state)
 
 
@@ -120,10 +129,11 @@ def run(
     observe: Callable[[Event, Sequence[Verdict]], None] = lambda e, v: None,
     train: Callable[[Config, int, int], dict[str, Any]] = curve,
     retried: Sequence[Retried] = (),
+    pool_type: type[SimulatedPool] = SimulatedPool,
 ) -> Closed:
     """Drive `state` to its end on a new simulated cluster."""
     clock = ManualClock(state.spend.at)
-    pool = SimulatedPool(machine, train, clock, seed=seed * 1000 + epoch)
+    pool = pool_type(machine, train, clock, seed=seed * 1000 + epoch)
     loop = Loop(
         state,
         pool,
@@ -138,12 +148,26 @@ def run(
 
 
 def retries(state: SweepState, memory: Memory) -> list[Retried]:
-    """What it takes to try every failed trial of a record again, from scratch."""
-    made = [record.event for record in memory.records if isinstance(record.event, Suggested)]
-    own = {each.trial: each.config for each in made if not (each.parent or each.replicate_of)}
-    last = {r.event.trial: r.event.attempt for r in memory.records if isinstance(r.event, Failed)}
-    over = last.keys() - state.live.keys()
-    return [Retried(0.0, trial, own[trial], last[trial]) for trial in sorted(over & own.keys())]
+    """What it takes to try every trial that has failed for good again, from scratch."""
+    own: dict[str, dict[str, Any]] = {}
+    failed: dict[str, int] = {}
+    for event, verdicts in memory.records:
+        if isinstance(event, Suggested) and not (event.parent or event.replicate_of):
+            own[event.trial] = event.config
+        elif isinstance(event, Failed) and not verdicts_on(event.trial, verdicts):
+            failed[event.trial] = event.attempt
+        elif isinstance(event, Retried | Ended):
+            failed.pop(event.trial, None)
+        for verdict in verdicts:
+            if verdict.verb in ("stop", "finish"):
+                own.pop(verdict.trial, None)
+    over = (failed.keys() & own.keys()) - state.live.keys()
+    return [Retried(0.0, trial, own[trial], failed[trial]) for trial in sorted(over)]
+
+
+def verdicts_on(trial: str, verdicts: Sequence[Verdict]) -> list[Verdict]:
+    """Those that say what becomes of a trial whose attempt has failed."""
+    return [v for v in verdicts if v.trial == trial and v.verb in ("retry", "park")]
 
 
 def check_record(memory: Memory) -> None:

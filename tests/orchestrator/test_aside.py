@@ -57,6 +57,7 @@ def drive(
     propose = Proposer(searcher, lambda config: None, state.rules.seed)
     with closing(Aside(propose, lambda: None)) as aside:
         state.advice.searcher = AsideSearcher(searcher, aside)
+        state.advice.overdue = aside.outcomes
         pool = SimulatedPool(Machine(workers=workers), curve, clock, seed=epoch)
         observer = {"observe": observe} if observe else {}
         loop = Loop(
@@ -64,7 +65,7 @@ def drive(
             answers=aside.answers, patience_s=0.01, **observer,
         )  # fmt: skip
         closed = loop.run(Opened(state.spend.at, epoch, 0.0, "here"))
-        state.advice.searcher = searcher
+        state.advice.searcher, state.advice.overdue = searcher, None
     return closed
 
 
@@ -163,7 +164,7 @@ def test_later_is_asked_again_where_more_was_told_meanwhile() -> None:
     with closing(Aside(propose, lambda: (woken.append(True), wake.set())[1])) as aside:
         aside.request("t000000", 0.0)
         assert wake.wait(LONG_S)
-        aside.post(partial(told.append, 1))
+        aside.post("tell", partial(told.append, 1))
         wake.clear()
         assert aside.answers(5.0) == [], "the answer is out of date"
         assert wake.wait(LONG_S)

@@ -19,7 +19,7 @@ GOOD, BAD = ("n0", "0"), ("n1", "1")
 
 
 class Bench:
-    """Two devices with a slot each, driven by hand; retries and warnings enter as the loop lets them."""
+    """Devices with a slot each, driven by hand; retries and warnings enter as the loop lets them."""
 
     def __init__(self, state: SweepState, places: dict[str, tuple[str, str]]) -> None:
         self.state, self.places = state, places
@@ -51,6 +51,12 @@ class Bench:
 
     def live(self, slot: str) -> LiveTrial | None:
         return next((t for t in self.state.live.values() if t.slot == slot), None)
+
+    def fail(self, at: float, slot: str) -> None:
+        """Let the trial of one slot, if it has one, fail at once."""
+        if (trial := self.live(slot)) is not None:
+            who, why = (trial.id, trial.attempt), "CUDA error: uncorrectable ECC"
+            self.give(events.Failed(at, *who, ErrorClass.ERROR, why, ""))
 
     def step(
         self, at: float, bad: set[str], message: str = "CUDA error: uncorrectable ECC"
@@ -129,3 +135,80 @@ def test_it_survives_a_snapshot() -> None:
     again = make_state(FIFO, budget=Budget(trials=12))
     again.load(json.loads(json.dumps(first.state.state())))
     assert again.state() == first.state.state()
+
+
+def test_a_device_is_noticed_before_the_others_have_reported() -> None:
+    """Their first step takes minutes; before, five failures in a second ended the whole sweep."""
+    places = {f"s{n}": (f"n{n}", "0") for n in range(4)}
+    bench = Bench(make_state(FIFO, budget=Budget(trials=40)), places)
+    for turn in range(6):
+        bench.fail(0.1 * (turn + 1), "s3")
+    assert bench.closed is None
+    assert len(bench.warned) == 1
+    assert len(bench.on["s3"]) == 3
+    for turn in range(20):
+        bench.step(2.0 + turn, set())
+    assert bench.state.ended == {Status.COMPLETED: 40, Status.STOPPED: 0, Status.FAILED: 0}
+
+
+def test_a_node_whose_devices_all_go_bad_loses_them_all() -> None:
+    """Before, a failure that two devices met set none of them aside: all trials failed there."""
+    places = {f"s{n}": (f"n{n // 4}", str(n)) for n in range(6)}  # four on n0, two on n1
+    bench = Bench(make_state(FIFO, budget=Budget(trials=40)), places)
+    bad = {"s0", "s1", "s2", "s3"}
+    for turn in range(30):
+        bench.step(float(turn), bad)
+    assert bench.state.ended == {Status.COMPLETED: 40, Status.STOPPED: 0, Status.FAILED: 0}
+    assert len(bench.warned) == 4
+    assert all(len(bench.on[slot]) == 3 for slot in bad)
+
+
+def test_devices_on_several_nodes_are_noticed_if_more_are_sound() -> None:
+    places = {f"s{n}": (f"n{n}", "0") for n in range(5)}
+    bench = Bench(make_state(FIFO, budget=Budget(trials=40)), places)
+    for turn in range(30):
+        bench.step(float(turn), {"s0", "s3"})
+    assert bench.state.ended == {Status.COMPLETED: 40, Status.STOPPED: 0, Status.FAILED: 0}
+    assert len(bench.warned) == 2
+
+
+@pytest.mark.parametrize("devices", [2, 4, 16])
+def test_a_bug_in_every_trial_is_the_code_s(devices: int) -> None:
+    """All fail at their first step, wherever they run and in whatever order word of it comes."""
+    places = {f"s{n}": ("n0", str(n)) for n in range(devices)}
+    bench = Bench(make_state(FIFO, budget=Budget(trials=200)), places)
+    for turn in range(20):
+        bench.step(float(turn), set(places))
+    assert not bench.warned
+    assert bench.closed is not None
+    assert "failed alike" in bench.closed.reason
+
+
+def test_devices_that_are_gone_prove_nothing() -> None:
+    bench = Bench(make_state(FIFO, budget=Budget(trials=40)), {"s0": GOOD, "s1": BAD})
+    bench.step(0.0, set())
+    bench.give(events.SlotDown(0.5, "s0", "its node left"))
+    del bench.places["s0"]
+    for turn in range(1, 9):
+        bench.step(float(turn), {"s1"})
+    assert not bench.warned
+
+
+def test_all_that_is_left_set_aside_waits_for_its_next_chance() -> None:
+    """The sound device leaves for good: the sweep neither hangs nor fails trials meanwhile."""
+    bench = Bench(make_state(FIFO, budget=Budget(trials=6)), {"s0": GOOD, "s1": BAD})
+    for turn in range(4):
+        bench.fail(0.1 * (turn + 1), "s1")
+    assert len(bench.warned) == 1
+    bench.give(events.SlotDown(1.0, "s0", "its node left"))
+    del bench.places["s0"]
+    bench.step(2.0, set())
+    assert bench.live("s1") is None
+    assert bench.closed is None
+    due = bench.state.deadline()
+    assert 60.0 <= due <= 61.0
+    bench.give(events.Ticked(due))
+    for turn in range(12):
+        bench.step(due + turn, set())
+    assert bench.closed is not None
+    assert bench.state.ended == {Status.COMPLETED: 6, Status.STOPPED: 0, Status.FAILED: 0}

@@ -100,12 +100,17 @@ class TestLhs(SearcherContract):
 
 @pytest.mark.parametrize("name", ["tpe", "cmaes", "de", "evolution", "nsga2", "bohb"])
 def test_what_was_learnt_helps(name: str) -> None:
-    found = search(name, PLANE, branin, 40)
-    best = min(score for _, score in found)
-    random = np.median(
-        [min(s for _, s in search("random", PLANE, branin, 40, n)) for n in range(5)]
-    )
-    assert best < max(random, 2.0)
+    """The typical value of the later half of 40 trials, its logarithm averaged over 16 seeds.
+
+    Random search passes with odds of 0.005 (3.56, standard deviation of the mean 0.086, of 1,600
+    searches), `de`, the slowest to learn, fails with 8e-5 (3.03 and 0.081, of 320), the others with
+    less than 1e-8 (2.36 and 0.15 at most).
+    """
+    logs = []
+    for seed in range(16):
+        late = [score for _, score in search(name, PLANE, branin, 40, seed)[20:]]
+        logs.append(math.log(np.median(late)))
+    assert np.mean(logs) < 3.34
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -113,18 +118,28 @@ def test_the_process_finds_branins_minimum(seed: int) -> None:
     assert min(score for _, score in search("gp", PLANE, branin, 35, seed)) < 0.397887 + 0.05
 
 
+SLOW = ("gp", "hyper_tune", "mobster", "prior")
+
+
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "auto"])
 def test_half_of_the_trials_fail(name: str) -> None:
-    """NaN wherever y is above 7: the searcher goes on and learns to stay below."""
+    """NaN wherever y is above 7: the searcher goes on and learns to stay below.
+
+    At random 8/15 of the later 20 trials fail: no more than 65 of 160 with odds of 8e-4, no more than
+    4 of 20 with 0.0025. Measured over 60 seeds, `tpe` fails most often, 5.0 of 20 times with a
+    standard deviation of 2.2: more than 65 of 160 with odds of 3e-5. The slow ones have one seed.
+    """
     space = Space.from_dict({"lr": {"uniform": [0.0, 1.0]}, "y": {"uniform": [0.0, 15.0]}})
 
     def loss(config: dict[str, Any]) -> float:
         return math.nan if config["y"] > 7.0 else (config["lr"] - 0.3) ** 2
 
-    found = search(name, space, loss, 40, **OPTIONS.get(name, {}))
-    late = [score for _, score in found[20:]]
-    assert sum(score == WORST for score in late) <= 12
-    assert min(late) < 0.05
+    seeds, most = (range(1), 4) if name in SLOW else (range(8), 65)
+    failed = 0
+    for seed in seeds:
+        found = search(name, space, loss, 40, seed, **OPTIONS.get(name, {}))
+        failed += sum(score == WORST for _, score in found[20:])
+    assert failed <= most
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -146,28 +161,39 @@ def test_hundreds_of_pending_trials_are_spread(name: str) -> None:
     assert points.std(axis=0).max() > 0.05
 
 
-@pytest.mark.parametrize("name", ["gp", "tpe", "nsga2"])
-def test_several_metrics_spread_over_the_front(name: str) -> None:
-    """f = (x², (x − 1)²) + y: every x in [0, 1] with y = 0 is on the front."""
+@pytest.mark.parametrize(("name", "seeds"), [("gp", 1), ("tpe", 4), ("nsga2", 4)])
+def test_several_metrics_spread_over_the_front(name: str, seeds: int) -> None:
+    """f = (x², (x − 1)²) + y: every x in [0, 1] with y = 0 is on the front.
+
+    Of the later 25 trials, 5.0 of random search are near it (standard deviation 2.0, of 800 searches),
+    11 or more with odds of 0.004; 18.0 of `nsga2` (3.3, of 40), so fewer than 44 in four searches with
+    odds of 2e-5.
+    """
     goal = Goal((("a", "min"), ("b", "min")))
     space = Space.from_dict({"x": {"uniform": [-2.0, 2.0]}, "y": {"uniform": [0.0, 1.0]}})
-    searcher = build_searcher(name, {}, Setting(space, 0, goal))
-    late = []
-    for number in range(50):
-        config = ask(searcher, 0, number)
-        metrics = {"a": config["x"] ** 2 + config["y"], "b": (config["x"] - 1) ** 2 + config["y"]}
-        searcher.suggested(trial_id(number), config)
-        searcher.tell(Report(trial_id(number), 1, 1, metrics, metrics["a"]))
-        searcher.end(trial_id(number), Outcome(Status.COMPLETED, 1, metrics["a"]))
-        late.append(config)
-    near = [c["x"] for c in late[25:] if -0.3 <= c["x"] <= 1.3 and c["y"] < 0.5]
-    assert len(near) >= 8
+    near = []
+    for seed in range(seeds):
+        searcher = build_searcher(name, {}, Setting(space, seed, goal))
+        for number in range(50):
+            config = ask(searcher, seed, number)
+            x, y = config["x"], config["y"]
+            metrics = {"a": x**2 + y, "b": (x - 1) ** 2 + y}
+            searcher.suggested(trial_id(number), config)
+            searcher.tell(Report(trial_id(number), 1, 1, metrics, metrics["a"]))
+            searcher.end(trial_id(number), Outcome(Status.COMPLETED, 1, metrics["a"]))
+            if number >= 25 and -0.3 <= x <= 1.3 and y < 0.5:
+                near.append(x)
+    assert len(near) >= 11 * seeds
     assert max(near) - min(near) > 0.5
 
 
 @pytest.mark.parametrize("name", ["bohb", "mobster", "hyper_tune", "auto"])
 def test_partial_results_are_learnt_from(name: str) -> None:
-    """All trials pause at step 1; nobody ends, yet proposals move to where the loss is low."""
+    """All trials pause at step 1; none ends, yet proposals move to where the loss is low.
+
+    At random 10 or more of 20 come within 0.1 with odds of 0.0026; the median distance of `bohb` is
+    0.047 with a standard deviation of 0.012 (of 30 seeds), that of the others is below 0.002.
+    """
     space = Space.from_dict({"x": {"uniform": [0.0, 1.0]}})
     searcher = build_searcher(name, {}, Setting(space, 0, GOAL, levels=(1, 3, 9)))
     proposed = []
@@ -176,7 +202,7 @@ def test_partial_results_are_learnt_from(name: str) -> None:
         searcher.suggested(trial_id(number), config)
         searcher.tell(Report(trial_id(number), 1, 1, {}, (config["x"] - 0.8) ** 2))
         proposed.append(config["x"])
-    assert np.median(np.abs(np.array(proposed[20:]) - 0.8)) < 0.15
+    assert np.median(np.abs(np.array(proposed[20:]) - 0.8)) < 0.1
 
 
 @pytest.mark.parametrize("name", ["bohb", "mobster", "hyper_tune"])
