@@ -65,11 +65,16 @@ def capped(scores: Floats, reaches: float = _REACHES) -> Floats:
     worse = scores[scores > best]
     if not len(worse):
         return scores
-    middle = float(np.median(scores))
+    middle = _lower_median(scores)
     if middle <= best:
-        middle = float(np.median(worse))
+        middle = _lower_median(worse)
     with np.errstate(over="ignore"):
         return np.asarray(np.minimum(scores, middle + reaches * (middle - best)))
+
+
+def _lower_median(scores: Floats) -> float:
+    """A median that is a score itself: with half of them huge, it is not."""
+    return float(np.sort(scores)[(len(scores) - 1) // 2])
 
 
 def within(values: Floats, reaches: float, bound: float | None = None) -> Floats:
