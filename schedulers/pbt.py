@@ -12,7 +12,12 @@ written or is gone.
 
 Two members are compared at the last rung that both have shown, and a child has shown what its
 donor had. The paper compares latest values: then whoever is behind looks bad, and on few workers,
-where members take turns, nobody who has just come to a rung would ever be among the worst.
+where members take turns, none that has just come to a rung would ever be among the worst.
+
+A member loses only to a donor that is strictly better, so that a metric which has come to rest
+replaces nothing. A place whose child has lost is filled again only from a checkpoint further on than
+the one that child began from: others train in between, and each place has at most one child a rung.
+Without this, on few slots, children of one checkpoint follow each other without end.
 
     n   members that share a rung with the one that is judged, itself and vacant places included
     q   quantile; k = ⌊n·q⌋ members are the worst, max(1, k) the best
@@ -67,6 +72,7 @@ class Pbt:
         self._shown: dict[TrialId, dict[int, float]] = {}  # of each member, rung → score
         self._saved: dict[TrialId, int] = {}
         self._starts: dict[TrialId, int] = {}  # of children that have shown nothing of their own
+        self._begun: dict[TrialId, int] = {}  # of children, until their place is another's
         self._paused: dict[TrialId, int] = {}
         self._vacant: list[TrialId] = []  # stopped or failed, their places not taken yet
         self._barren = 0  # so many children in a row have failed before they showed anything
@@ -145,18 +151,23 @@ class Pbt:
         """A child for the place that has been vacant for longest."""
         if not self._vacant or not self._full():
             return None
-        donors = self._donors()
-        if not donors:
+        best = self._donors()
+        furthest = max((self._saved[each] for each in best), default=0)
+        place = next((each for each in self._vacant if self._begun.get(each, 0) < furthest), None)
+        if place is None:
             return None
+        donors = [each for each in best if self._saved[each] > self._begun.get(place, 0)]
         stream = Stream(self._seed, trial, "pbt")
         donor = stream.choice(donors)
         step, config = self._saved[donor], self._configs[donor]
-        others = [each for name, each in self._configs.items() if name != self._vacant[0]]
+        others = [each for name, each in self._configs.items() if name != place]
         child = self._explorer.explore(config, step, others, stream)
-        self._starts[trial] = step
+        self._vacant.remove(place)
+        self._begun.pop(place, None)
+        self._starts[trial] = self._begun[trial] = step
         self._configs[trial] = child
         self._shown[trial] = {at: s for at, s in self._shown[donor].items() if at <= step}
-        return Fork(donor, child, {"instead": self._vacant.pop(0)})
+        return Fork(donor, child, {"instead": place})
 
     def on_end(self, trial: TrialId, outcome: Outcome) -> None:
         """Out of the population, and nobody copies it any more; who has failed is replaced.
@@ -170,6 +181,8 @@ class Pbt:
             self._barren += barren
             if trial not in self._vacant and not (barren and self._barren > self._population):
                 self._vacant.append(trial)
+        if trial in self._starts or trial not in self._vacant:
+            self._begun.pop(trial, None)  # a barren child's place is bounded by their number
         for known in (self._configs, self._shown, self._saved, self._starts, self._paused):
             known.pop(trial, None)
 
@@ -203,9 +216,14 @@ class Pbt:
 
         The elder wins a tie.
         """
+        met = self._met(one, other)
+        return None if met is None else (met[0], one) < (met[1], other)
+
+    def _met(self, one: TrialId, other: TrialId) -> tuple[float, float] | None:
+        """Their scores at the last rung that both have shown; None: there is none."""
         ours, theirs = self._shown[one], self._shown[other]
         at = max(ours.keys() & theirs.keys(), default=None)
-        return None if at is None else (ours[at], one) < (theirs[at], other)
+        return None if at is None else (ours[at], theirs[at])
 
     def _standing(self, trial: TrialId) -> tuple[int, int]:
         """Its rank, from 1, and among how many."""
@@ -213,9 +231,12 @@ class Pbt:
         return 1 + met.count(True), 1 + len(met) - met.count(None) + len(self._vacant)
 
     def _donors(self, loser: TrialId | None = None) -> list[TrialId]:
-        """The best that can be copied, in the order of their ids; the loser is none of them."""
+        """The best that can be copied, by id; of a `loser`, those that are strictly better."""
         found = []
         for trial in sorted(self._shown.keys() & self._saved.keys() - {loser}):
+            met = self._met(trial, loser) if loser is not None else (0.0, 1.0)
+            if met is not None and met[0] >= met[1]:
+                continue
             points = self._shown[trial]
             if not points or points[max(points)] == WORST:
                 continue
@@ -231,6 +252,7 @@ class Pbt:
             "shown": {trial: list(map(list, p.items())) for trial, p in self._shown.items()},
             "saved": self._saved,
             "starts": self._starts,
+            "begun": self._begun,
             "paused": self._paused,
             "vacant": self._vacant,
             "barren": self._barren,
@@ -244,6 +266,7 @@ class Pbt:
         self._configs = {trial: dict(config) for trial, config in state["configs"].items()}
         self._shown = {trial: dict(map(tuple, points)) for trial, points in state["shown"].items()}
         self._saved, self._starts = dict(state["saved"]), dict(state["starts"])
+        self._begun = dict(state.get("begun", self._starts))  # 0.1 did not keep it
         self._paused, self._vacant = dict(state["paused"]), list(state["vacant"])
         self._barren = state["barren"]
         self._founders, self._complete = state["founders"], state["complete"]

@@ -99,7 +99,7 @@ class Auto:
         pending = known.silent if self._setting.levels else known.busy
         choice = choose(self._setting, len(known.done), len(pending), known.issued)
         if choice.method == "random":
-            return Proposal(self._setting.space.sample(stream), {"auto": str(choice)}, repeat=True)
+            return Proposal(self._setting.space.sample(stream), {"auto": str(choice)})
         if choice.method not in self._made:
             self._made[choice.method] = _METHODS[choice.method](self._setting, self._belief)
         config, why, repeat = self._made[choice.method].propose(known, stream)

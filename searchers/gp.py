@@ -110,9 +110,9 @@ class GaussianProcess:
             return self._first(known, stream)
         if self._random_share and stream.uniform() < self._random_share:
             return Proposal(self._space.sample(stream), {"model": "random"})
-        beliefs = self._learning.beliefs(known)
-        if len(beliefs.rows) < min(3, self._initial):
+        if self._learning.results(known) < min(3, self._initial):
             return self._first(known, stream)
+        beliefs = self._learning.beliefs(known)
         generator = stream.generator()
         leaders = self._leaders(known, beliefs)
         points = known.points
@@ -134,10 +134,9 @@ class GaussianProcess:
         In units of the score; with several metrics, of the first.
         """
         beliefs = self._learning.beliefs(known)
-        scores = known.scores[beliefs.rows]
         points = np.array([self._space.encode(config) for config in configs])
         mean, sd = beliefs.objectives[0].predict(self._learning.columns(points))
-        return scores.mean() + mean * scores.std(), sd * scores.std()
+        return beliefs.centre + mean * beliefs.spread, sd * beliefs.spread
 
     @on_one_thread
     def relevance(self, known: Known) -> dict[str, float]:

@@ -15,11 +15,16 @@ import numpy as np
 from raysweep.searchers.gp_axes import Axes
 from raysweep.searchers.gp_fit import fit
 from raysweep.searchers.gp_model import Process, Surrogate
+from raysweep.searchers.gp_scores import standard, standardised, within
 from raysweep.searchers.gp_subset import AT_LEVELS, MOST, Pace, thinned, thinned_by_level
 from raysweep.searchers.history import Fate, Floats, Ints
 from raysweep.searchers.learner import Known
 from raysweep.trials.goal import WORST
 
+_REACHES = 3.0
+"""A limited metric is cut so many times the distance between its quartiles beyond them."""
+_FEWEST = 3
+"""Results from which there is anything to estimate of the noise, of a limited metric, of costs."""
 VARYING = "varying"
 """The `noise` that is estimated."""
 
@@ -31,6 +36,7 @@ class Beliefs(NamedTuple):
         rows: the results behind `objectives`, one for each observation.
         objectives: a process of each objective, standardised, to be minimised.
         values: their standardised targets, shape (observations, m).
+        centre, spread: of the first objective: score = centre + spread · target.
         feasible: a process of 1 for success and 0 for failure; None: nothing has failed.
         limits: of each limited metric its process and the standardised limit.
         seconds: a process of the standardised log of the cost; None: costs do not count.
@@ -40,6 +46,8 @@ class Beliefs(NamedTuple):
     rows: Ints
     objectives: Sequence[Process]
     values: Floats
+    centre: float
+    spread: float
     feasible: Surrogate | None
     limits: list[tuple[Surrogate, float]]
     seconds: Surrogate | None
@@ -103,6 +111,10 @@ class Learning:
         """The columns of the trials that nothing is known of yet."""
         return self.columns(known.silent if self._by_level else known.busy)
 
+    def results(self, known: Known) -> int:
+        """How many results there are to learn from."""
+        return len(self._results(known, self._count(known))[0])
+
     def beliefs(self, known: Known) -> Beliefs:
         """What follows from everything that is known."""
         count = self._count(known)
@@ -133,7 +145,9 @@ class Learning:
         )
         rows, scores, depth = rows[chosen], scores[chosen], depth[chosen]
         columns = self.columns(known.points[rows], depth)
-        targets = np.column_stack([standardised(column) for column in scores.T])
+        several = scores.shape[1] > 1
+        first, *others = [standard(column, several) for column in scores.T]
+        targets = np.column_stack([first.targets, *(other.targets for other in others)])
         objectives, noises = [], []
         for j, target in enumerate(targets.T):
             like = (fitted.objectives[j], fitted.noises[j]) if fitted else None
@@ -144,6 +158,8 @@ class Learning:
             rows,
             objectives,
             targets,
+            first.centre,
+            first.spread,
             self._feasible(known, rows, columns, fitted.feasible if fitted else None, count),
             self._limited(known, rows, columns),
             self._costly(known, rows, columns),
@@ -168,7 +184,10 @@ class Learning:
             return self._process(columns, targets, kernel), None
         if self._noise != VARYING:
             errors = known.values[rows, known.watched.index(self._noise)]
-            return self._process(columns, targets, kernel, _weights(np.log(errors**2))), None
+            logs = np.log(np.abs(errors), out=np.full(len(rows), np.nan), where=errors != 0.0)
+            return self._process(columns, targets, kernel, _weights(2.0 * logs)), None
+        if len(targets) < _FEWEST:
+            return self._process(columns, targets, kernel), None
         if noise is None:
             means, _ = self._process(columns, targets, None).left_out()
             noise = fit(columns, self.owner, np.log((targets - means) ** 2 + 1e-6))
@@ -218,35 +237,23 @@ class Learning:
         for metric, most in self._limits.items():
             values = known.values[rows, known.watched.index(metric)]
             there = np.isfinite(values)
-            if there.sum() < 3:
+            if there.sum() < _FEWEST:
                 continue
-            centre, spread = float(values[there].mean()), float(values[there].std()) or 1.0
-            process = fit(columns[there], self.owner, (values[there] - centre) / spread)
+            seen = within(values[there], _REACHES, most)
+            centre, spread = float(seen.mean()), float(seen.std()) or 1.0
+            process = fit(columns[there], self.owner, (seen - centre) / spread)
             made.append((process, (most - centre) / spread))
         return made
 
     def _costly(self, known: Known, rows: Ints, columns: Floats) -> Surrogate | None:
         costs = known.costs_s[rows]
         there = costs > 0
-        if not self._per_second or there.sum() < 3:
+        if not self._per_second or there.sum() < _FEWEST:
             return None
         logs = np.log(costs[there])
         process = fit(columns[there], self.owner, standardised(logs))
         process.scale = float(logs.std())
         return process
-
-
-def standardised(scores: Floats) -> Floats:
-    """Finite scores with mean 0 and standard deviation 1, shape (n,); all equal ones become 0.
-
-    No more is done to them. Power, rank and root transforms (as in HEBO, arXiv 2012.03826, or in
-    copula regression) were measured and lose (docs/searchers/gp.md): they stretch the differences
-    among the best, and the process then fits the first basin in ever finer detail.
-    """
-    spread = float(scores.std()) if len(scores) else 0.0
-    if spread <= 1e-12 * max(1.0, float(np.abs(scores).max(initial=0.0))):
-        return np.zeros(len(scores))
-    return np.asarray((scores - scores.mean()) / spread)
 
 
 def _weights(logs: Floats) -> Floats:

@@ -18,8 +18,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from raysweep.searchers.gp_axes import Axes
-from raysweep.searchers.gp_beliefs import Beliefs, Learning, standardised
+from raysweep.searchers.gp_beliefs import Beliefs, Learning
 from raysweep.searchers.gp_model import Kernel, Surrogate
+from raysweep.searchers.gp_scores import standard, standardised
 from raysweep.searchers.gp_subset import thinned
 from raysweep.searchers.history import Floats
 from raysweep.searchers.learner import Known
@@ -104,12 +105,14 @@ class EnsembleLearning(Learning):
             like = before[k] if len(before) == len(there) else None
             members.append(self._process(columns, targets, like))
         deepest = there[-1]
-        targets = standardised(scores[deepest, 0])
+        targets, centre, spread = standard(scores[deepest, 0])
         process = Ensemble(members, judged(members, targets))
         failures = self._feasible(
             known, rows[deepest], members[-1].columns, fitted and fitted.feasible, count
         )
-        return Beliefs(rows[deepest], [process], targets[:, None], failures, [], None, [None])
+        return Beliefs(
+            rows[deepest], [process], targets[:, None], centre, spread, failures, [], None, [None]
+        )
 
 
 def judged(members: list[Surrogate], targets: Floats) -> list[float]:

@@ -174,6 +174,8 @@ class Surrogate:
     @cached_property
     def _whitening(self) -> Floats:
         """L⁻ᵀ of K = L Lᵀ: made once, so that a prediction is a product and no system to solve."""
+        if not len(self._lower):
+            return self._lower  # LAPACK takes no empty matrix, and says so on the terminal
         return np.asarray(lapack.dtrtri(self._lower, lower=1)[0].T)
 
     def predict(self, columns: Floats) -> tuple[Floats, Floats]:
@@ -260,6 +262,6 @@ def solve(lower: Floats, right: Floats) -> Floats:
 def inverted(lower: Floats) -> Floats:
     """K⁻¹ by its factor."""
     if not len(lower):
-        return lower  # LAPACK takes no empty matrix, and says so on the terminal
+        return lower  # as above
     half = np.tril(lapack.dpotri(lower, lower=1)[0])
     return np.asarray(half + np.tril(half, -1).T)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from raysweep.searchers.gp_scores import standardised
 from raysweep.searchers.history import Floats
 from raysweep.searchers.learner import Known
 
@@ -22,7 +23,7 @@ def region(known: Known, axes: int) -> tuple[Floats, Floats]:
     rows = known.done
     if not len(rows):
         return np.zeros(axes), np.ones(axes)
-    side, centre = _walk(known.scores[rows], max(4, axes // 2))
+    side, centre = _walk(standardised(known.scores[rows]), max(4, axes // 2))
     middle = known.points[rows[centre]]
     middle = np.where(np.isnan(middle), 0.5, middle)
     low = np.clip(middle - side / 2.0, 0.0, 1.0)

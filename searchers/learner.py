@@ -8,6 +8,8 @@ for the next proposal, so long as the same history gives the same again.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
+from itertools import product
 from typing import Any, Protocol
 
 import numpy as np
@@ -92,13 +94,16 @@ class Learner:
 
     def __init__(self, setting: Setting, method: Method, watch: Sequence[str] = ()) -> None:
         self.known, self._method = Known(setting, watch), method
-        self._space = setting.space
+        self._space, self._used_up = setting.space, False
 
     def ask(self, trial: TrialId, stream: Stream) -> Answer:
-        """A config that keeps the constraints and, as long as there is one, is new."""
+        """A config that keeps the constraints and is new; None once a finite space is used up."""
         held = self.known.held
         if trial not in held:
-            held[trial] = self._new(stream)
+            proposal = self._new(stream)
+            if proposal is None:
+                return None
+            held[trial] = proposal
         return held[trial]
 
     def suggested(self, trial: TrialId, config: Config) -> None:
@@ -121,26 +126,42 @@ class Learner:
     def load(self, state: dict[str, Any]) -> None:
         """Take back what `state` gave."""
         self.known.held.clear()
+        self._used_up = False
         self.known.load(state)
 
-    def _new(self, stream: Stream) -> Proposal:
+    def _new(self, stream: Stream) -> Proposal | None:
+        if self._used_up or (not self._space.dims and self.known.issued):
+            return None
         for _ in range(_TRIES):
             proposal = self._method.propose(self.known, stream)
             if not self._space.allows(proposal.config):
                 continue
             if proposal.repeat or not self.known.tried(proposal.config):
                 return proposal
-        return Proposal(self._draw(stream), {"model": "random", "note": "the model found no more"})
+        config = self._draw(stream)
+        if config is None:
+            self._used_up = True  # what has been tried stays so
+            return None
+        return Proposal(config, {"model": "random", "note": "the model found no more"})
 
-    def _draw(self, stream: Stream) -> dict[str, Any]:
-        """A random config; a new one where any is left to be found."""
-        config = self._space.sample(stream)
+    def _draw(self, stream: Stream) -> dict[str, Any] | None:
+        """A random config; in a small finite space a new one, or None where none is left."""
         small = self._space.size is not None and self._space.size <= _SMALL
         for _ in range(_DRAWS if small else 1):
-            if not self.known.tried(config):
-                break
             config = self._space.sample(stream)
-        return config
+            if not (small and self.known.tried(config)):
+                return config
+        left = [config for config in self._all if not self.known.tried(config)]
+        return stream.choice(left) if left else None
+
+    @cached_property
+    def _all(self) -> list[dict[str, Any]]:
+        """Every config of a small finite space, once."""
+        domains = [self._space.parameters[name].domain for name in self._space.dims]
+        axes = [[d.encode(d.at(i)) for i in range(d.size or 0)] for d in domains]
+        found = [self._space.decode(np.array(point)) for point in product(*axes)]
+        kept = [config for config in found if self._space.allows(config)]
+        return list({key_of(self._space.encode(config)): config for config in kept}.values())
 
 
 class Design:

@@ -35,10 +35,10 @@ from raysweep.searchers.belief import Belief
 from raysweep.searchers.gp import GaussianProcess
 from raysweep.searchers.gp_acquisition import log_ei
 from raysweep.searchers.gp_axes import Axes
-from raysweep.searchers.gp_beliefs import standardised
 from raysweep.searchers.gp_fit import fit
 from raysweep.searchers.gp_model import JITTER, Surrogate, cholesky, solve
 from raysweep.searchers.gp_optimize import maximise
+from raysweep.searchers.gp_scores import standardised
 from raysweep.searchers.history import Bools, Floats, key_of
 from raysweep.searchers.learner import Known, Learner
 from raysweep.searchers.one_thread import on_one_thread

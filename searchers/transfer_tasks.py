@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from raysweep.searchers.gp_axes import Axes
-from raysweep.searchers.gp_beliefs import standardised
 from raysweep.searchers.gp_fit import fit
 from raysweep.searchers.gp_model import Surrogate
+from raysweep.searchers.gp_scores import standardised
 from raysweep.searchers.history import Floats
 from raysweep.searchers.setting import Earlier
 from raysweep.trials.goal import WORST

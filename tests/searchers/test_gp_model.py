@@ -7,10 +7,11 @@ import pytest
 
 from raysweep.searchers.gp_acquisition import expected_improvement, log_ei, log_h
 from raysweep.searchers.gp_axes import Axes
-from raysweep.searchers.gp_beliefs import VARYING, Learning, standardised
+from raysweep.searchers.gp_beliefs import VARYING, Learning
 from raysweep.searchers.gp_fit import Posterior, fit
 from raysweep.searchers.gp_model import Kernel, Surrogate
 from raysweep.searchers.gp_pareto import improved_volume
+from raysweep.searchers.gp_scores import standardised
 from raysweep.searchers.learner import Known
 from raysweep.searchers.setting import Setting
 from raysweep.trials.goal import Goal
