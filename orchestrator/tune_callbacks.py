@@ -24,7 +24,9 @@ from typing import Any
 from ray.tune import Callback, Checkpoint
 from ray.tune.experiment import Trial
 
-from raysweep.orchestrator.tune_results import as_reported, users_checkpoint
+from raysweep.orchestrator.tune_results import users_checkpoint
+from raysweep.trainables.tune_names import ReportedNames
+from raysweep.trainables.tune_trial import ARTIFACTS
 from raysweep.trials.decisions import Verdict
 from raysweep.trials.events import (
     Checkpointed,
@@ -62,7 +64,7 @@ class SweepTrial(Trial):
         sweep: Path,
         names: Callable[[Trial], str] | None = None,
     ) -> None:
-        self._folder, self._sweep = sweep / "artifacts" / trial, sweep
+        self._folder, self._sweep = sweep / ARTIFACTS / trial, sweep
         self.kept: Checkpoint | None = None
         self.attempt = 0
         super().__init__(
@@ -124,6 +126,7 @@ class TuneCallbacks:
         self._trials: dict[str, SweepTrial] = {}
         self._complained: set[tuple[int, str]] = set()
         self._turn = 0
+        self._as_reported = ReportedNames(sweep / ARTIFACTS).as_reported
 
     def __call__(self, event: Event, verdicts: Sequence[Verdict]) -> None:
         """Tell of one event and of what was decided on it."""
@@ -172,7 +175,11 @@ class TuneCallbacks:
             result.setdefault("time_total_s", elapsed_s)
             result.setdefault("done", False)
             result |= {"trial_id": trial.trial_id, "experiment_tag": trial.experiment_tag}
-            shown = {**as_reported(result), "config": trial.config, "timestamp": int(event.at)}
+            shown = {
+                **self._as_reported(result),
+                "config": trial.config,
+                "timestamp": int(event.at),
+            }
             trial.update_last_result(shown)
             self._hook("on_trial_result", trial, result=shown)
 

@@ -18,8 +18,9 @@ from raysweep.results.read import Results
 from raysweep.results.tune_facts import flat
 from raysweep.trainables.checkpoint import FOLDER as CHECKPOINTS
 from raysweep.trainables.tune_files import FILES
+from raysweep.trainables.tune_names import ReportedNames
+from raysweep.trainables.tune_trial import ARTIFACTS
 from raysweep.trials.goal import WORST, Goal
-from raysweep.trials.names import nested
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,6 +56,7 @@ class ResultGrid:
         self._decode, self._metric, self._mode = decode, metric, mode
         self._score_by = score_by
         self._made: dict[int, Result] = {}
+        self._as_reported = ReportedNames(results.path / ARTIFACTS).as_reported
 
     @property
     def experiment_path(self) -> str:
@@ -205,14 +207,14 @@ class ResultGrid:
         return dict(flat(self._decode(json.loads(trial["config_json"]))))
 
     def _path(self, index: int) -> str:
-        return str(self.results.path / "artifacts" / self._trials[index]["trial_id"])
+        return str(self.results.path / ARTIFACTS / self._trials[index]["trial_id"])
 
     def _result(self, trial: Row) -> Result:
         import pandas as pd
 
         rows = self._rows.get(trial["trial_id"], [])
         config = self._decode(json.loads(trial["config_json"]))
-        metrics: Row = as_reported(rows[-1]) if rows else {}
+        metrics: Row = self._as_reported(rows[-1]) if rows else {}
         metrics |= {"trial_id": trial["trial_id"], "config": config}
         metrics["done"] = trial["status"] in (*_FINISHED, "FAILED")
         saved = self._checkpoints(trial["trial_id"], rows)
@@ -240,7 +242,9 @@ class ResultGrid:
         folder = self.results.path / CHECKPOINTS / trial
         kept = [path for path in folder.glob("*-*") if not path.name.endswith(".tmp")]
         kept.sort(key=lambda path: tuple(map(int, path.name.split("-")))[::-1])
-        return [(users_checkpoint(path), as_reported(at.get(_step(path), {}))) for path in kept]
+        return [
+            (users_checkpoint(path), self._as_reported(at.get(_step(path), {}))) for path in kept
+        ]
 
     def _ranked(self, saved: list[tuple[Checkpoint, Row]]) -> list[tuple[Checkpoint, Row]]:
         """Worst first, as Tune lists them, where there is something to rank by."""
@@ -284,11 +288,3 @@ def _value(rows: list[Row], goal: Goal, scope: str, finite: bool) -> float | Non
     count = {"avg": len(scores), "last-5-avg": 5, "last-10-avg": 10}[scope]
     recent = scores[-count:]
     return math.fsum(recent) / len(recent)
-
-
-def as_reported(metrics: Mapping[str, Any]) -> Row:
-    """Flat metrics as they were reported, nested; flat where a name is a value and a group."""
-    try:
-        return nested(metrics)
-    except (AttributeError, TypeError):
-        return dict(metrics)

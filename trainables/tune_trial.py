@@ -39,6 +39,7 @@ from raysweep.trainables.tune_files import (
     write_dict,
     write_totals,
 )
+from raysweep.trainables.tune_names import NameNotes
 from raysweep.trainables.tune_session import Facts, Session
 from raysweep.trainables.values import clean
 from raysweep.trials.clock import SystemClock
@@ -106,11 +107,13 @@ class _TuneTrial(Trainable):
         self._over = False
         self._totals: dict[str, Any] = {}
         self._unrecorded: set[str] = set()
+        self._names: NameNotes | None = None
 
     def setup(self, config: dict[str, Any]) -> None:
         """Make the user's object, in the trial's own folder."""
         seen = _own_copy(self._settings.decode(config))
         self.facts = self._facts_of(seen)
+        self._names = NameNotes(Path(self.facts.trial_dir).parent, self.trial_id)
         self._before = os.getcwd()  # noqa: PTH109  # to go back to exactly this
         place = _Place(self.facts.trial_dir)
         self._body = self._cls(config={**seen, TRIAL_INFO: self.facts}, storage=place)
@@ -135,6 +138,8 @@ class _TuneTrial(Trainable):
 
     def _recordable(self, row: dict[str, Any]) -> Mapping[str, Any]:
         """The row; a value that cannot be recorded costs that value, as Tune takes any object."""
+        if self._names is not None:
+            self._names.note(row)
         try:
             return clean(row)
         except ReportError:

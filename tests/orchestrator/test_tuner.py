@@ -71,6 +71,52 @@ def test_a_function_that_reports(tmp_path: Path) -> None:
     assert raysweep.read(grid.experiment_path).best().value == best.metrics["loss"]
 
 
+class Seen(tune.Callback):
+    """Keeps the results that it is shown."""
+
+    def __init__(self) -> None:
+        self.results: list[dict[str, Any]] = []
+
+    def on_trial_result(
+        self, iteration: int, trials: Any, trial: Any, result: Any, **info: Any
+    ) -> None:
+        self.results.append(dict(result))
+
+
+def test_metrics_come_back_under_the_keys_that_were_reported(tmp_path: Path) -> None:
+    """Lightning's "val/loss" beside groups, and a name that is both a value and a prefix."""
+
+    def train(config: dict[str, Any]) -> None:
+        for step in range(2):
+            mixed = {"val/f1": step, "deep": {"x": 1}}
+            row = {"ptl/val_loss": config["x"] + step, "a/b": 1, "a": 2, "group": mixed}
+            tune.report(row)
+
+    seen = Seen()
+    grid = fit(train, tmp_path, metric="ptl/val_loss", num_samples=2, callbacks=[seen])
+    group = {"val/f1": 1, "deep": {"x": 1}}
+    for result in grid:
+        x = result.config["x"]
+        wanted = {"ptl/val_loss": x + 1, "a/b": 1, "a": 2, "group": group}
+        assert {name: result.metrics.get(name) for name in wanted} == wanted
+        assert "ptl" not in result.metrics
+        frame = result.metrics_dataframe
+        assert list(frame["ptl/val_loss"]) == [x, x + 1]
+        assert list(frame["group/val/f1"]) == [0, 1]
+    best = grid.get_best_result()
+    assert best.metrics["ptl/val_loss"] == min(r.metrics["ptl/val_loss"] for r in grid)
+    assert grid.get_dataframe()["ptl/val_loss"].min() == best.metrics["ptl/val_loss"]
+    assert len(seen.results) == 4
+    for shown in seen.results:
+        assert {"ptl/val_loss", "a/b", "a"} <= shown.keys()
+        assert shown["group"].keys() == {"val/f1", "deep"}
+    restored = raysweep.Tuner.restore(
+        grid.experiment_path, train, param_space={"x": tune.uniform(0, 1)},
+        tune_config=tune.TuneConfig(metric="ptl/val_loss", mode="min"),
+    )  # fmt: skip
+    assert restored.get_results().get_best_result().metrics == best.metrics
+
+
 def test_grids_samples_nested_spaces_objects_and_functions_of_other_values(tmp_path: Path) -> None:
     def train(config: dict[str, Any]) -> dict[str, Any]:
         assert config["net"]["twice"] == 2 * config["net"]["width"]
