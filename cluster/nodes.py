@@ -24,6 +24,13 @@ def living_nodes() -> Nodes:
     return {node["NodeID"]: node["Resources"] for node in nodes if node["Alive"]}
 
 
+def cores_are_taken() -> bool:
+    """Whether a Ray task of a trial's own would find no core."""
+    import ray
+
+    return float(ray.available_resources().get("CPU", 0.0)) < 1.0
+
+
 class NodeWatcher:
     """Tells `put` about the living nodes every `period_s`, from a thread of its own."""
 

@@ -10,10 +10,18 @@ from typing import Any
 
 from raysweep.cluster.deaths import Death, Doubts, diagnose
 from raysweep.cluster.mailbox import Mail, Post
-from raysweep.cluster.nodes import Block, Nodes, NodeWatcher, Seat, Seats, living_nodes
+from raysweep.cluster.nodes import (
+    Block,
+    Nodes,
+    NodeWatcher,
+    Seat,
+    Seats,
+    cores_are_taken,
+    living_nodes,
+)
 from raysweep.cluster.resources import Resources, accelerators_of
 from raysweep.cluster.silence import is_idle, stuck
-from raysweep.cluster.slot import Arrival, Slot
+from raysweep.cluster.slot import Arrival, Slot, stamped
 from raysweep.trainables.actor import TrialActor
 from raysweep.trainables.failures import TERMINATED
 from raysweep.trainables.runner import HostSpec
@@ -32,8 +40,6 @@ _LAST_MAIL_S = 5.0
 """How long word of a death waits for what the process has left in the mailbox."""
 _MOST_AT_ONCE = 1_000
 """Messages that one `poll` takes in, so that its caller is not kept waiting under load."""
-
-
 _log = logging.getLogger(__name__)
 
 
@@ -114,7 +120,7 @@ class RayPool:
             if events or woken or self._clock.now() >= deadline_s:
                 break
         at = self._clock.now() - self._origin_s
-        return [_stamped(event, at) for event in events]
+        return [stamped(event, at) for event in events]
 
     def wake(self) -> None:
         """End the wait of `poll`, from any thread: its caller has something else to do."""
@@ -234,13 +240,9 @@ class RayPool:
             )
             self._died(slot, ErrorClass.CRASH, what, "", events)
             return
-        full = is_idle(pulse.cores) and self._is_full()
+        full = is_idle(pulse.cores) and cores_are_taken()
         of = (pulse.trial, pulse.attempt)
         events.append(Silent(0.0, *of, pulse.doing, pulse.since_s, pulse.cores, full))
-
-    def _is_full(self) -> bool:
-        """Whether a task of a trial's own would find no core."""
-        return float(self._ray.available_resources().get("CPU", 0.0)) < 1.0
 
     def _misled(self, slot: Slot, error: AnswerError, events: list[Event]) -> None:
         what = f"the trial's process sent what it should not, and was ended: {error}"
@@ -295,7 +297,7 @@ class RayPool:
                 what = f"its process did not start on node {seat.node[:8]} within {start_s:g} s"
                 self._lose(slot, ErrorClass.INFRA, what, "", events)
             elif not slot.starting and self._stuck_s is not None and silent_s > self._stuck_s:
-                what = stuck(silent_s, self._stuck_s, slot.pulse, self._is_full())
+                what = stuck(silent_s, self._stuck_s, slot.pulse, cores_are_taken())
                 self._died(slot, ErrorClass.STUCK, what, "", events)
         self._fill_seats()
         self._reshape_where_calm(events)
@@ -397,8 +399,3 @@ class RayPool:
     def _kill(self, process: Any) -> None:
         if process is not None:
             self._ray.kill(process, no_restart=True)
-
-
-def _stamped(event: Any, at: float) -> Event:
-    """The event with its time; events that come from processes do not know it."""
-    return type(event)(at, *event[1:])  # type: ignore[no-any-return]  # an event again
