@@ -169,9 +169,8 @@ class RayPool:
 
     def _arrived(self, arrival: Arrival, events: list[Event]) -> None:
         slot = arrival.slot
-        if slot.name not in self._slots or not slot.is_current(arrival.process):
-            return
-        if slot.name in self._deaths:
+        gone = slot.name not in self._slots or slot.name in self._deaths
+        if gone or not slot.is_current(arrival.process):
             return
         block = self._slots[slot.name][0]
         seat = block[0]

@@ -107,7 +107,7 @@ def test_numbers_of_numpy_are_numbers(answer: Decision, verb: str) -> None:
         Reason("r", score=[1.0, 2.0]), Reason("r", rank=[1]), Reason("r", peers=10**30),  # type: ignore[arg-type]
         Reason("r", rung=1.5), Reason("r", model={}), Reason("r", cutoff=10**400),  # type: ignore[arg-type]
     ],
-    ids=repr,
+    ids=range(10),
 )  # fmt: skip
 def test_a_reason_that_cannot_be_stored_costs_that_trial(reason: Reason) -> None:
     state, memory = make_state(ASHA, budget=Budget(trials=6)), Written()
