@@ -140,7 +140,11 @@ class Slot:
             return []
         self.ran = True
         self._answered += 1
-        events = self._opened(arrival.answer, self._answered)
+        try:
+            events = self._opened(arrival.answer, self._answered)
+        except AnswerError:
+            self._answered -= 1  # what it was to do first, a cleanup, it may not have come to
+            raise
         if not (self._in_flight or self._commands or self._dirty):
             self._finishing.clear()
         self._keep_training(2 if self._heard and took_s < _SHORT_S else 1)

@@ -77,7 +77,9 @@ class TrialActor:
             events = self._runner.exchange(pickle.loads(commands), self._budget_s)
             state = Wear(self._runner.worn, self._runner.returned)
             return encode(outbox.taken - len(events), events, wear=state)
-        except Exception as error:  # an exception would be unpickled in the driver
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # an exception would be unpickled in the driver
             return encode_broken(failed("", 0, error).traceback)
         finally:
             self._courier.end()

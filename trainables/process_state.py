@@ -26,6 +26,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from raysweep.trainables.patches import Patches
+
+OWN = "raysweep-"
+"""How the names of this package's threads begin."""
 _SIGNALS = sorted(
     {s for s in signal.Signals if s < signal.SIGRTMIN} - {signal.SIGKILL, signal.SIGSTOP}
 )
@@ -239,7 +243,7 @@ class ProcessState:
 
     def __init__(self) -> None:
         self._before = [(kind, kind.read()) for kind in _KINDS]
-        self._folder, self._logs = _Folder(), _Logs()
+        self._folder, self._logs, self._patches = _Folder(), _Logs(), Patches()
         self._threads = set(threading.enumerate())
         self._rights = _rights()
 
@@ -249,19 +253,26 @@ class ProcessState:
         Returns:
             What cannot be brought back, in words; None if all is as it was.
         """
+        try:
+            self._patches.restore()  # first of all, since what follows uses them
+        except Exception as error:
+            return f"it changed functions or modules, which cannot be put back ({error})"
         if _rights() != self._rights:
             return "it changed the process's user, groups or root directory"
         for kind, before in self._before:
             try:
                 if kind.read() != before:
                     kind.write(before)
-            except (OSError, ValueError, RuntimeError) as error:
+            except Exception as error:  # a library may have put anything in the place of these
                 return f"it changed the {kind.name}, which cannot be put back ({error})"
         try:
             self._folder.restore()
         except OSError as error:
             return f"the working directory cannot be put back ({error})"
         self._logs.restore()
+        gone = [t.name for t in self._threads if t.name.startswith(OWN) and not t.is_alive()]
+        if gone:
+            return f"the thread {gone[0]} has died"
         running = [t.name for t in threading.enumerate() if self._is_left(t)]
         return f"its thread {running[0]} still runs" if running else None
 

@@ -31,8 +31,6 @@ _USERS_ERRORS = (Exception, SystemExit, GeneratorExit)
 """What training code may raise to end its trial; KeyboardInterrupt is meant for the process."""
 _MAX_REPORTS = 2_000
 """Reports per exchange, so that a trial without work floods nobody's memory."""
-
-
 ROOM_PATIENCE_S = 30.0
 """How long a trial that leaves its slot waits for room for its checkpoint on a full disk."""
 _LOOK_FOR_ROOM_S = 1.0
@@ -133,7 +131,7 @@ class Runner:
 
     def warm(self) -> None:
         """Import the training code now; what that raises is told by the first trial that needs it."""
-        with contextlib.suppress(*_USERS_ERRORS):
+        with contextlib.suppress(BaseException):
             self._factory = self._spec.code.load()
         if self._process is not None:
             self._process.imported()
@@ -229,7 +227,9 @@ class Runner:
         self._is_at("train", hosted.trial, hosted.attempt)
         try:
             ended = self._steps(hosted, deadline_s)
-        except _USERS_ERRORS as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # such as asyncio.CancelledError
             self._fail(hosted, error)
             return
         if ended:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from time import monotonic, sleep, time
 from typing import Protocol
 
 
@@ -27,15 +27,15 @@ class SystemClock:
 
     def now(self) -> float:
         """Monotonic seconds."""
-        return time.monotonic()
+        return monotonic()
 
     def wall(self) -> float:
         """Seconds since 1970-01-01 UTC."""
-        return time.time()
+        return time()
 
     def sleep(self, duration_s: float) -> None:
         """Sleep for `duration_s` seconds."""
-        time.sleep(duration_s)
+        sleep(duration_s)
 
 
 class ManualClock:

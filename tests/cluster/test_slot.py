@@ -17,7 +17,7 @@ import pytest
 from raysweep.cluster.slot import Arrival, Slot
 from raysweep.trainables.base import as_factory
 from raysweep.trainables.runner import HostSpec, Runner
-from raysweep.trainables.wire import Pulse, Wear, encode
+from raysweep.trainables.wire import Pulse, Wear, encode, encode_broken
 from raysweep.trials.actions import Finish, Pause, RunTo, Start, Stop
 from raysweep.trials.clock import ManualClock
 from raysweep.trials.decisions import Reason
@@ -384,6 +384,18 @@ def test_what_cannot_be_true_is_refused(bench: Bench, answer: Any, message: str)
     arrival = Arrival(bench.slot, bench.process, answer, None, 0.0)
     with pytest.raises(AnswerError, match=re.escape(message)):
         bench.slot.receive(arrival)
+
+
+def test_what_breaks_before_the_cleanup_costs_the_next_trial_nothing(bench: Bench) -> None:
+    """The trial before may have left a process in which nothing works any more."""
+    bench.give(start("t1", end=1))
+    assert names(bench.run())[-1] == "Ended t1"
+    bench.give(start("t2"))
+    future, _, arguments = bench.process.calls.popleft()
+    bench.process.calls.append((future, lambda *_: encode_broken("no module 'json'"), arguments))
+    with pytest.raises(AnswerError, match="no module"):
+        bench.run()
+    assert bench.slot.untouched
 
 
 def test_an_answer_that_skips_events_is_refused(bench: Bench) -> None:
