@@ -10,21 +10,17 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from operator import itemgetter
-from types import ModuleType
 from typing import Any
 
-_MODULES = frozenset(
-    {
-        "builtins", "contextlib", "copy", "gc", "glob", "io", "json", "logging", "multiprocessing",
-        "os", "pathlib", "pickle", "posixpath", "queue", "random", "raysweep", "re", "select",
-        "shutil", "signal", "socket", "subprocess", "sys", "tempfile", "threading", "time",
-        "traceback", "warnings",
-    }
+_MODULES = (
+    "builtins", "io", "json", "json.decoder", "json.encoder", "logging", "os", "pathlib", "pickle",
+    "random", "shutil", "signal", "socket", "subprocess", "sys", "tempfile", "threading", "time",
+    "traceback", "warnings",
 )  # fmt: skip
 """What is looked at: modules on which most code stands. All of the library takes too long, for a
 look after each trial."""
-_CLASSES_OF = ("io", "json", "pathlib", "queue", "subprocess", "tempfile", "threading")
-"""Packages of whose classes the methods are looked at, too."""
+_CLASSES_OF = frozenset({"json.decoder", "json.encoder", "pathlib", "subprocess", "threading"})
+"""Of whose classes the methods are looked at, too."""
 _INSTALLED = ("site-packages", "dist-packages")
 _ABSENT = object()
 
@@ -78,12 +74,13 @@ class Patches:
 
 
 def _namespaces() -> Iterator[tuple[Any, dict[str, Any]]]:
-    for name, module in list(sys.modules.items()):
-        if not isinstance(module, ModuleType) or name.partition(".")[0] not in _MODULES:
+    for name in _MODULES:
+        module = sys.modules.get(name)
+        if module is None:
             continue
         found = {key: value for key, value in vars(module).items() if callable(value)}
         yield module, found
-        if name.startswith(_CLASSES_OF):
+        if name in _CLASSES_OF:
             for value in found.values():
                 if isinstance(value, type) and value.__module__ == name:
                     yield value, {k: v for k, v in vars(value).items() if callable(v)}
