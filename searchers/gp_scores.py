@@ -61,6 +61,7 @@ def capped(scores: Floats, reaches: float = _REACHES) -> Floats:
 
     Where half of them or more are as good as the best, the median is that of the others.
     """
+    scores = np.asarray(scores, dtype=np.float64)  # an earlier sweep's may be whole numbers
     best = scores.min(initial=np.inf)
     worse = scores[scores > best]
     if not len(worse):
