@@ -7,6 +7,7 @@ says one line and is gone; an exception would surface in whatever is being impor
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 
@@ -39,6 +40,13 @@ def take() -> None:
     for number in SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _leave)
+    atexit.register(_done)
+
+
+def _done() -> None:
+    """The exit code stands: the interpreter would put back what kills, while it clears itself."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def drives(sweep: Path) -> None:

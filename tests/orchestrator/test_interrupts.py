@@ -76,6 +76,23 @@ def test_a_command_that_has_not_begun_says_one_line_and_leaves_nothing(
     assert list(temp.iterdir()) == []
 
 
+@pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
+def test_a_signal_while_the_interpreter_clears_itself_does_not_change_the_exit_code(
+    number: signal.Signals,
+) -> None:
+    code = f"""
+import os, sys
+from raysweep.orchestrator import interrupts
+class Last:
+    def __del__(self, kill=os.kill, pid=os.getpid()):
+        kill(pid, {int(number)})
+last = Last()  # a global: cleared after the handlers were put back
+interrupts.take()
+sys.exit(4)
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 4
+
+
 @pytest.mark.ray
 @pytest.mark.parametrize(
     ("number", "delay_s"),
