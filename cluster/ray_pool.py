@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from functools import partial
 from queue import Empty, SimpleQueue
@@ -181,23 +180,20 @@ class RayPool:
             else:
                 self._died(slot, kind, message, str(arrival.error)[:_TEXT_CHARS], events)
             return
+        starting, was = slot.starting, (slot.node, slot.device)
         try:
-            if slot.ready:
-                events.extend(slot.receive(arrival))
-                self._tidy(slot, events)
-                return
-            place = json.loads(arrival.answer)
-            slot.node, slot.device = str(place["node"]), str(place["device"])
-            slot.receive(arrival)
+            events.extend(slot.receive(arrival))
         except AnswerError as error:
             self._misled(slot, error, events)
-        except (TypeError, ValueError, LookupError, RecursionError) as error:
-            self._misled(slot, AnswerError(f"it does not say where it runs: {error}"), events)
-        else:
-            slot.ready = True
-            self._seats.succeeded(seat)
+            return
+        if not starting:
+            self._tidy(slot, events)
+            return
+        slot.ready = True
+        self._seats.succeeded(seat)
+        if was != (slot.node, slot.device):
             events.append(self._up(slot, block))
-            self._changed(seat.node, slot.name)
+        self._changed(seat.node, slot.name)
 
     def _mailed(self, mail: Mail, events: list[Event]) -> None:
         if mail.error is not None:  # Ray starts it anew; `_look_around` asks it again

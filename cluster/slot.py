@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from collections import deque
 from collections.abc import Callable
@@ -136,7 +137,7 @@ class Slot:
         self._progress_s = self._clock.now()  # if the driver was away, the process is not to blame
         self.pulse = None
         if self.starting:
-            self.starting = False
+            self._came_up(arrival.answer)
             return []
         self.ran = True
         self._answered += 1
@@ -204,6 +205,15 @@ class Slot:
         self.key = f"{self.name}.{self._spawned}"
         self._process = self._spawn(self.key)
         self._call(self._process.describe)
+
+    def _came_up(self, answer: Any) -> None:
+        """Its process says where it is; the next one may get another device of the node."""
+        self.starting = False
+        try:
+            place = json.loads(answer)
+            self.node, self.device = str(place["node"]), str(place["device"])
+        except (TypeError, ValueError, LookupError, RecursionError) as error:
+            raise AnswerError(f"it does not say where it runs: {error}") from None
 
     def _note(self, action: TrialAction) -> None:
         """Keep track of the hosted trial's grant and of whether news of it is still wanted."""

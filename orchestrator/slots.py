@@ -79,7 +79,14 @@ class Slots:
         return units
 
     def up(self, slot: str, place: Place = Place()) -> None:  # noqa: B008 - immutable
-        """A new slot, free."""
+        """A new slot, free; or one whose next process has come up elsewhere on its node."""
+        if slot in self._holder:
+            self._place[slot] = place
+            if slot in self._free or slot in self._aside:
+                self._aside.pop(slot, None)
+                self._free = [other for other in self._free if other != slot]
+                self._offer(slot)
+            return
         self._holder[slot], self._place[slot] = None, place
         self._offer(slot)
         if self.reshaping:

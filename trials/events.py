@@ -58,7 +58,7 @@ class Opened(NamedTuple):
 
 @equal_by_class
 class SlotUp(NamedTuple):
-    """A slot is ready. `device` lists the indices of its accelerators, "" if it has none.
+    """A slot is ready, or its next process runs elsewhere on its node. `device` lists the indices of its accelerators, "" if it has none.
 
     `accelerator` is their type as Ray calls it, e.g. "H100"; "" if there is none, or it is unknown.
     `size` says how many of the sweep's smallest slots it is as large as.

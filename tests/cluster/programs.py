@@ -38,7 +38,9 @@ def behave(config: dict[str, Any], trial: TrialContext) -> Iterator[dict[str, An
             raise ValueError("learning rate is cursed")
         threading.Event().wait(config.get("step_s", 0.002))
         step += 1
-        yield {"loss": 1.0 / step, "pid": os.getpid(), **misdeed(config.get("does"), step)}
+        device = os.environ.get("CUDA_VISIBLE_DEVICES", "").partition(",")[0]  # noqa: TID251
+        gpu = {"gpu": float(device)} if device.isdigit() else {}
+        yield {"loss": 1.0 / step, "pid": os.getpid(), **gpu, **misdeed(config.get("does"), step)}
 
 
 def misdeed(what: str | None, step: int) -> dict[str, Any]:

@@ -237,7 +237,24 @@ def test_a_process_is_kept_or_fresh_as_told(ray_pool: MakeRayPool) -> None:
     warm, fresh = Watched(ray_pool(max_slots=1)), Watched(ray_pool(max_slots=1, fresh_process=True))
     assert len(set(_pids(warm))) == 1
     assert len(set(_pids(fresh))) == 4
-    assert sum(isinstance(e, SlotUp | SlotDown) for e in fresh.told) == 1
+    assert len({e.slot for e in fresh.told if isinstance(e, SlotUp)}) == 1
+    assert not any(isinstance(e, SlotDown) for e in fresh.told)
+
+
+def test_the_device_of_a_slot_is_that_of_its_present_process(ray_pool: MakeRayPool) -> None:
+    watched = Watched(ray_pool(gpu=0.25, cpu=0.5, max_slots=1, fresh_process=True))
+    for number in range(1, 7):
+        trial = f"t{number:06d}"
+        watched.start(trial, UNBOUNDED, config={"ends_at": 1})
+        watched.until(Ended, trial)
+        (seen,) = (e.metrics["gpu"][0] for e in watched.told if _reported(e, trial))
+        begun = next(i for i, e in enumerate(watched.told) if _reported(e, trial))
+        said = [e.device for e in watched.told[:begun] if isinstance(e, SlotUp)]
+        assert said[-1] == str(int(seen))
+
+
+def _reported(event: Any, trial: str) -> bool:
+    return isinstance(event, Reported) and event.trial == trial
 
 
 def _pids(watched: Watched) -> list[int]:

@@ -35,9 +35,13 @@ class Process:
         self.clock = clock
         self.runner = Runner(HostSpec(self, str(sweep), ("loss",)), clock)
         self.calls: collections.deque[tuple[Any, ...]] = collections.deque()
-        self.describe = _Method(self, lambda: json.dumps({"node": "n", "device": ""}).encode())
+        self.describe = _Method(self, self._describe)
         self.exchange = _Method(self, self._exchange)
         self.killed = False
+        self.device = "0"
+
+    def _describe(self) -> bytes:
+        return json.dumps({"node": "n", "device": self.device}).encode()
 
     def load(self) -> Any:
         return as_factory(self._train)
@@ -235,6 +239,16 @@ def test_a_fresh_process_waits_for_the_last_ones_checkpoint(tmp_path: Path) -> N
     assert len(bench.processes) == 2
     assert bench.process.commands() == [["Start t2"]]
     assert names(bench.run(2)) == ["Started t2", "Reported t2"]
+
+
+def test_the_next_process_says_where_it_is(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, fresh=True)
+    bench.give(start("t1", end=1))
+    bench.run(2)
+    bench.process.device = "1"
+    assert bench.slot.device == "0"
+    bench.run()
+    assert (bench.slot.node, bench.slot.device) == ("n", "1")
 
 
 def test_a_worn_process_hands_all_that_it_was_given_to_the_next_in_order(bench: Bench) -> None:
