@@ -14,7 +14,7 @@ from raysweep.results.verify import verify
 from raysweep.trials.clock import ManualClock
 from raysweep.trials.errors import StoreError
 from raysweep.trials.streams import Stream
-from tests.results.damages import DAMAGES, KINDS, OF_FOLDERS
+from tests.results.damages import DAMAGES, KINDS, cases
 from tests.results.test_store import agree, die
 from tests.results.worlds import MANIFEST, Step, World
 
@@ -41,10 +41,8 @@ def damaged(path: Path, stream: Stream, before: Path) -> str:
         shutil.rmtree(path / "epochs")
         shutil.copytree(before, path / "epochs")
         return "epochs/ restored from a backup"
-    there = [kind for kind in KINDS if list(path.glob(KINDS[kind]))]
-    kind = there[stream.integer(0, len(there))]
-    ways = list(OF_FOLDERS if kind.endswith("/") else DAMAGES)
-    way = ways[stream.integer(0, len(ways))]
+    there = [(kind, way) for kind, way in cases() if list(path.glob(KINDS[kind]))]
+    kind, way = there[stream.integer(0, len(there))]
     found = sorted(path.glob(KINDS[kind]))
     DAMAGES[way](found[stream.integer(0, len(found))])
     return f"{kind} {way}"
