@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from raysweep.results.layout import MANIFEST
 from raysweep.results.read import read
 from tests.orchestrator.cli_sweeps import SLOW, simulated_sweep, write_spec
 
@@ -156,7 +157,7 @@ def test_a_terminal_that_is_gone_brings_the_sweep_to_rest(tmp_path: Path, temp: 
         os.chdir(tmp_path)
         os.execv(RAYSWEEP, [RAYSWEEP, "run", str(spec)])
     path = tmp_path / "sweeps" / "small"
-    while not path.exists() or not len(read(path).reports):
+    while not (path / MANIFEST).exists() or not len(read(path).reports):
         threading.Event().wait(0.2)
     os.close(terminal)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 75
