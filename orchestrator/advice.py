@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, TypeVar
 
 from raysweep.orchestrator.answers import (
@@ -100,12 +101,8 @@ class Advice:
         """
         if not mute:
             self._teach("tell", report)
-        return self._ask(
-            "on_report",
-            (report,),
-            lambda answer: whole_decision(answer, report.step, run_to),
-            lambda message: Stop(Reason(message)),
-        )
+        whole = partial(whole_decision, step=report.step, run_to=run_to)
+        return self._ask("on_report", (report,), whole, _stop)
 
     def next_paused(self, flaw: Callable[[Promotion], str], *, more: bool) -> Promotion | None:
         """The paused trial to resume; None if there is none, or the scheduler fails to say.
@@ -196,7 +193,7 @@ class Advice:
         except BaseException as error:  # also exit() in a user's code
             self._raised("searcher", call, error)
         else:
-            if self.overdue is None:
+            if self._in_a_row and self.overdue is None:
                 self._fine("searcher", call)
 
     def _ask(
@@ -222,15 +219,15 @@ class Advice:
             name = type(self.scheduler).__name__
             message = f"{name}.{call}() answered {shown(answer)}: {why}"
             return otherwise(self._failed("scheduler", call, message))
-        self._fine("scheduler", call)
+        if self._in_a_row:
+            self._fine("scheduler", call)
         return good
 
     def _raised(self, source: str, call: str, error: BaseException) -> str:
         return self._failed(source, call, f"the {source} raised {said(error)}")
 
     def _fine(self, source: str, call: str) -> None:
-        if self._in_a_row:
-            self._in_a_row.pop(f"{source}.{call}", None)
+        self._in_a_row.pop(f"{source}.{call}", None)
 
     def _failed(self, source: str, call: str, message: str) -> str:
         self.errors += 1
@@ -242,6 +239,11 @@ class Advice:
             so_far = f" ({times:,} errors so far)" if times > 1 else ""
             self._news.append(Warned(0.0, source, f"{message}, in {call}(){so_far}", row))
         return message
+
+
+def _stop(message: str) -> Decision:
+    """What becomes of a trial whose report the scheduler fails to judge."""
+    return Stop(Reason(message))
 
 
 def _nothing(answer: Any) -> None:

@@ -212,7 +212,8 @@ class SweepState:
             if report.step <= trial.told:
                 continue  # a step that an earlier attempt has shown already
             trial.told = report.step
-            forgive(trial)
+            if trial.charged:
+                forgive(trial)
             if report.score < trial.best:
                 trial.best = report.score
             mute = trial.parent is not None or trial.retried

@@ -10,6 +10,7 @@ import io
 import os
 import sys
 from collections.abc import Iterator
+from operator import attrgetter
 from pathlib import Path
 from typing import TextIO
 
@@ -91,10 +92,12 @@ class TrialLog:
 
 def tidy(path: Path) -> None:
     """Bound the log of a trial that has ended, and remove it if nothing was printed."""
-    cut(path)
     with contextlib.suppress(OSError):
-        if path.stat().st_size == 0:
+        size = path.lstat().st_size
+        if size == 0:
             path.unlink()
+        elif size > CEILING_BYTES:
+            cut(path)
 
 
 def cut(path: Path) -> None:
@@ -148,10 +151,16 @@ def _stream(descriptor: int, name: str) -> TextIO:
     return text
 
 
+_settings = attrgetter("encoding", "errors", "line_buffering", "write_through", "closed")
+_SETTINGS = ("utf-8", "backslashreplace", True, False, False)
+
+
 def _renewed(stream: TextIO, descriptor: int, name: str) -> TextIO:
     """The same stream as it was made: references to it stay good from one trial to the next."""
     assert isinstance(stream, io.TextIOWrapper)
     try:
+        if _settings(stream) == _SETTINGS:
+            return stream
         stream.reconfigure(
             encoding="utf-8", errors="backslashreplace", newline=None, line_buffering=True,
             write_through=False,

@@ -8,8 +8,8 @@ is first used, and goes on as if it were there.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from operator import itemgetter
+from collections.abc import Iterator, Mapping
+from operator import eq
 from typing import Any
 
 _MODULES = (
@@ -31,25 +31,17 @@ class _Namespace:
     def __init__(self, owner: Any, first: dict[str, Any]) -> None:
         self._owner, self._first, self._last = owner, first, dict(first)
         self._now = vars(owner)
-        self._all = itemgetter(
-            *first, next(iter(first))
-        )  # a tuple even of one: no loop is as quick
-        self._values = self._all(first)
 
     def restore(self) -> None:
         """Bring them back, or a library's in their place."""
-        try:
-            if self._all(self._now) == self._values:
-                return
-        except KeyError:  # one was deleted
-            pass
         for name, last in self._last.items():
             found = self._now.get(name, _ABSENT)
+            if found is last:
+                continue
             if found is self._first[name] or _is_of_library(found):
                 self._last[name] = found
-            elif found is not last:
+            else:
                 setattr(self._owner, name, last)
-        self._values = self._all(self._last)
 
 
 class Patches:
@@ -59,6 +51,8 @@ class Patches:
         self._table, self._modules = sys.modules, dict(sys.modules)
         self._loaded = list(sys.modules.values())
         self._namespaces = [_Namespace(*found) for found in _namespaces() if found[1]]
+        self._owned = [vars(owner) for owner, found in _namespaces() if found]
+        self._seen = list(map(_values, self._owned))
 
     def restore(self) -> None:
         """Bring them back; a module that was imported meanwhile stays, and is one from then on."""
@@ -69,8 +63,15 @@ class Patches:
                 if sys.modules[name] is None:  # it kept a module from being imported
                     del sys.modules[name]
             self._modules, self._loaded = dict(sys.modules), list(sys.modules.values())
-        for namespace in self._namespaces:
-            namespace.restore()
+        if not all(map(eq, map(_values, self._owned), self._seen)):  # no loop in Python is as quick
+            for namespace in self._namespaces:
+                namespace.restore()
+            self._seen = list(map(_values, self._owned))
+
+
+def _values(names: Mapping[str, Any]) -> list[Any]:
+    """All that a module or class holds."""
+    return list(names.values())
 
 
 def _namespaces() -> Iterator[tuple[Any, dict[str, Any]]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import importlib
 import itertools
 import locale
 import logging
@@ -21,13 +22,15 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable
-from pathlib import Path
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from raysweep.trainables.patches import Patches
 
+_get_handler = importlib.import_module("_signal").getsignal
+"""As `signal.getsignal`, which makes an enum of what it finds: ten times as long."""
 OWN = "raysweep-"
 """How the names of this package's threads begin."""
 _SIGNALS = sorted(
@@ -67,12 +70,12 @@ class _Same:
 
 
 def _handlers() -> dict[int, Any]:
-    return {number: signal.getsignal(number) for number in _SIGNALS}
+    return {number: _get_handler(number) for number in _SIGNALS}
 
 
 def _handle(before: dict[int, Any]) -> None:
     for number, handler in before.items():
-        now = signal.getsignal(number)
+        now = _get_handler(number)
         of_torch = getattr(now, "__module__", "").startswith("torch.")  # it sets one only once
         if handler is not None and now is not handler and not of_torch:
             signal.signal(number, handler)
@@ -104,6 +107,12 @@ def _set_environment(before: dict[bytes, bytes]) -> None:
             os.environb[name] = value
 
 
+def _data_of(environment: Any) -> dict[bytes, bytes]:
+    """The dictionary behind `os.environb`: reading it by name takes ten times as long."""
+    data: dict[bytes, bytes] = vars(environment)["_data"]
+    return data
+
+
 def _read_umask() -> int:
     mask = os.umask(0o077)
     os.umask(mask)
@@ -131,7 +140,7 @@ _KINDS = (
     _Kind("signal mask", lambda: signal.pthread_sigmask(signal.SIG_BLOCK, ()), _unblock),
     _Kind("signal handlers", _handlers, _handle),
     _attribute(os, "environ"),
-    _Kind("environment", lambda: dict(os.environb), _set_environment),
+    _Kind("environment", lambda: dict(_data_of(os.environb)), _set_environment),
     _Kind("resource limits", lambda: {n: resource.getrlimit(n) for n in _LIMITS}, _limit),
     _Kind("umask", _read_umask, os.umask),
     _Kind(
@@ -199,17 +208,26 @@ class _Logs:
 
     def __init__(self) -> None:
         self._disabled = logging.root.manager.disable
-        self._before, self._modules = _configured(), len(sys.modules)
+        self._modules = 0
+        self._seen: list[_Configured] = []
+        self._look()
 
     def restore(self) -> None:
         if logging.root.manager.disable != self._disabled:
             logging.disable(self._disabled)
-        now = _configured()
-        if now != self._before:
+        made = len(logging.root.manager.loggerDict)
+        if made != self._made or list(map(_set_to, self._loggers)) != self._seen:
             imported = itertools.islice(sys.modules, self._modules, None)
-            self._put_back(now, {name.partition(".")[0] for name in imported})
-            self._before = _configured()
+            self._put_back(_configured(), {name.partition(".")[0] for name in imported})
+            self._look()
         self._modules = len(sys.modules)
+
+    def _look(self) -> None:
+        """Take what is there now for what each trial finds."""
+        self._before, self._modules = _configured(), len(sys.modules)
+        self._made = len(logging.root.manager.loggerDict)
+        self._loggers = [logging.getLogger(name) for name in self._before]
+        self._seen = list(self._before.values())
 
     def _put_back(self, now: dict[str, _Configured], imported: set[str]) -> None:
         for name, configured in now.items():
@@ -224,15 +242,16 @@ class _Logs:
             logger.setLevel(level)
 
 
-_Configured = tuple[tuple[logging.Handler, ...], int, bool, bool]
-_UNTOUCHED: _Configured = ((), logging.NOTSET, True, False)
+_set_to = attrgetter("handlers", "level", "propagate", "disabled")
+_Configured = tuple[list[logging.Handler], int, bool, bool]
+_UNTOUCHED: _Configured = ([], logging.NOTSET, True, False)
 
 
 def _configured() -> dict[str, _Configured]:
     """Each logger by name with what it is set to; "" is the root."""
     made = [("", logging.root), *logging.root.manager.loggerDict.items()]
     return {
-        name: (tuple(x.handlers), x.level, x.propagate, x.disabled)
+        name: (list(x.handlers), x.level, x.propagate, x.disabled)
         for name, x in made
         if isinstance(x, logging.Logger)
     }
@@ -291,5 +310,5 @@ class ProcessState:
 
 
 def _rights() -> tuple[Any, ...]:
-    root = Path("/").stat()
+    root = os.stat("/")  # noqa: PTH116 - after each trial, and a Path takes longer
     return os.getresuid(), os.getresgid(), os.getgroups(), root.st_dev, root.st_ino

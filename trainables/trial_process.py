@@ -7,7 +7,6 @@ import os
 import signal
 import sys
 from contextlib import suppress
-from pathlib import Path
 from typing import TextIO
 
 from raysweep.trainables import descendants
@@ -26,6 +25,7 @@ _DEPTH = 1000
 """What this may need of Python's stack; a trial may have left less."""
 _SETTLE_S = 0.2
 """What a trial has let go of, such as the workers of a data loader, may take so long to end."""
+_PAGE_BYTES = os.sysconf("SC_PAGESIZE")
 _LIBRARIES_OWN = {"wandb-core"}
 """Programs that a library runs for all that its process does, trial after trial."""
 
@@ -150,6 +150,10 @@ def _compile_workers() -> set[int]:
 
 def _resident_bytes() -> int:
     try:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
+        file = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return 0
+    try:
+        return int(os.read(file, 256).split()[1]) * _PAGE_BYTES
+    finally:
+        os.close(file)

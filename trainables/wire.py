@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from itertools import product
 from typing import Any, NamedTuple
 
 from raysweep.trainables.failures import MESSAGE_CHARS, TRACEBACK_CHARS
@@ -56,6 +57,11 @@ _OWN_ERRORS = frozenset(
     }
 )
 """The failures that a process can tell of itself."""
+_FITTING = {
+    kind: frozenset(product(*(each if isinstance(each, tuple) else (each,) for each in wanted)))
+    for kind, (_, wanted) in _FIELDS.items()
+}
+"""The types that the fields of an event may have, all of them at once."""
 _VALUES = frozenset({float, int, bool, str, list, type(None)})
 _MOST_BITS = 1024
 
@@ -141,6 +147,12 @@ def _event(told: Any) -> Any:
     if kind not in _FIELDS:
         raise AnswerError(f"an event is of kind {_shown(kind)}")
     cls, wanted = _FIELDS[kind]
+    if (
+        kind != "Failed"
+        and tuple(map(type, fields)) in _FITTING[kind]
+        and all(map(_is_sane, fields))
+    ):
+        return cls(0.0, *fields)
     _check(len(fields) == len(wanted), f"{kind} has fields", fields)
     for name, types, value in zip(cls._fields[1:], wanted, fields, strict=True):
         allowed = types if isinstance(types, tuple) else (types,)

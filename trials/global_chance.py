@@ -8,12 +8,14 @@ whose user has seeded them is not disturbed.
 
 from __future__ import annotations
 
+import ctypes
 import random  # noqa: TID251 - its state is set and put back, nothing is drawn here
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+from numpy.random import MT19937, mtrand  # noqa: TID251 - whether something was drawn
 
 from raysweep.trials.streams import Stream
 
@@ -40,27 +42,40 @@ class Generators:
     """
 
     def __init__(self) -> None:
-        self._at_first = self._at_start = _state()
+        self._first = _plain(), _words()
+        self.imported()
 
     def imported(self) -> None:
         """The training code is imported now."""
-        self._at_start = _state()
+        plain, words = _plain(), _words()
+        self._plain = None if plain == self._first[0] else plain
+        self._array = None
+        if words != self._first[1]:
+            self._array = np.random.get_state()  # noqa: NPY002, TID251 - nothing is drawn
+        self._found = words
 
     def restore(self) -> None:
         """Make them as the next trial should find them."""
-        if _same(self._at_first, self._at_start):
+        if self._plain is None:
             random.seed()
+        else:
+            random.setstate(self._plain)
+        if _words() == self._found:
+            return  # nothing was drawn: seeding would take a hundred times as long
+        if self._array is None:
             np.random.seed()  # noqa: NPY002, TID251 - nothing is drawn here
-            return
-        random.setstate(self._at_start[0])
-        np.random.set_state(self._at_start[1])  # noqa: NPY002, TID251 - as it was
+        else:
+            np.random.set_state(self._array)  # noqa: NPY002, TID251 - as it was
+        self._found = _words()
 
 
-def _state() -> tuple[Any, Any]:
-    return random.getstate(), np.random.get_state()  # noqa: NPY002, TID251 - nothing is drawn
+def _plain() -> Any:
+    return random.getstate()
 
 
-def _same(one: tuple[Any, Any], other: tuple[Any, Any]) -> bool:
-    return one[0] == other[0] and all(
-        np.array_equal(a, b) for a, b in zip(one[1], other[1], strict=True)
-    )
+def _words() -> bytes:
+    """The state of numpy's global generator as it lies in memory; each draw changes it."""
+    bits = mtrand.get_bit_generator()
+    size = 624 * 4 + 4  # a key and a position, if it is a Mersenne twister, as it is at first
+    address: int = bits.ctypes.state_address
+    return ctypes.string_at(address, size) if type(bits) is MT19937 else b""
