@@ -8,10 +8,13 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
+from raysweep.cluster.outage import OutageWatcher, servers
 from raysweep.cluster.resources import Resources
+from raysweep.trials.errors import ClusterLost
 
 _FIRST_BACKOFF_S = 0.5
 _LONGEST_BACKOFF_S = 60.0
+_JOIN_S = 5.0
 Nodes = dict[str, Mapping[str, float]]
 """Living nodes by Ray's id, each with its total resources by name."""
 
@@ -32,18 +35,20 @@ def cores_are_taken() -> bool:
 
 
 class NodeWatcher:
-    """Tells `put` about the living nodes every `period_s`, from a thread of its own."""
+    """Tells `put` about the living nodes every `period_s`, and when Ray itself is gone."""
 
-    def __init__(self, put: Callable[[Nodes], Any], period_s: float = 1.0):
+    def __init__(self, put: Callable[[Nodes | ClusterLost], Any], period_s: float = 1.0):
         self._put, self._period_s = put, period_s
         self._stop = threading.Event()
+        self._outage = OutageWatcher(put, servers())
         self._thread = threading.Thread(target=self._watch, name="raysweep-nodes", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
-        """End the thread."""
+        """End the threads."""
         self._stop.set()
-        self._thread.join(timeout=5.0)
+        self._outage.close()
+        self._thread.join(timeout=_JOIN_S)  # without a GCS it does not come back from Ray
 
     def _watch(self) -> None:
         while not self._stop.wait(self._period_s):

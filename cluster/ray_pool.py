@@ -27,7 +27,7 @@ from raysweep.trainables.runner import HostSpec
 from raysweep.trainables.wire import Pulse
 from raysweep.trials.actions import PoolAction, Reshape
 from raysweep.trials.clock import Clock
-from raysweep.trials.errors import AnswerError
+from raysweep.trials.errors import AnswerError, ClusterLost
 from raysweep.trials.events import ErrorClass, Event, Failed, Silent, SlotDown, SlotUp
 
 _START_S = 300.0
@@ -78,10 +78,10 @@ class RayPool:
         self._clock, self._origin_s = clock, origin_s
         self._fresh, self._stuck_s = fresh_process, stuck_s
         self._cleanup_s = cleanup_s
-        self._host = ray.put(host)
-        self._actor: Any = ray.remote(TrialActor)
+        self._host, self._actor = ray.put(host), ray.remote(TrialActor)
         self._resources = resources
-        self._arrivals: SimpleQueue[Arrival | Mail | Nodes | None] = SimpleQueue()  # None: wake up
+        self._arrivals = SimpleQueue[Arrival | Mail | Nodes | ClusterLost | None]()  # None: wake up
+        self._lost = False
         self._post = Post(self._arrivals.put)
         self._deaths: dict[str, Death[Slot]] = {}  # by slot
         self._doubts = Doubts()
@@ -106,7 +106,10 @@ class RayPool:
             self._unflushed.append(held[1])
 
     def poll(self, timeout_s: float) -> list[Event]:
-        """Send what was given to do; then what has happened, at once if anything has."""
+        """Send what was given to do; then what has happened, at once if anything has.
+
+        Raises `ClusterLost` if Ray itself is gone.
+        """
         unflushed, self._unflushed = self._unflushed, []
         for slot in unflushed:
             if slot.name in self._slots and slot.name not in self._deaths:
@@ -140,7 +143,8 @@ class RayPool:
                 break
             self._wait(min(1.0, deadline_s - self._clock.now()), [])
         self._watcher.close()
-        self._post.close()
+        if not self._lost:
+            self._post.close()
         for _, slot in self._slots.values():
             slot.end()
         self._slots, self._taken, self._unflushed, self._reshapes = {}, {}, [], []
@@ -152,6 +156,9 @@ class RayPool:
         try:
             message = self._arrivals.get(timeout=max(timeout_s, 0.0))
             for _ in range(_MOST_AT_ONCE):
+                if isinstance(message, ClusterLost):
+                    self._lost = True
+                    raise message
                 if isinstance(message, Arrival):
                     self._arrived(message, events)
                 elif isinstance(message, Mail):
@@ -174,7 +181,9 @@ class RayPool:
         block = self._slots[slot.name][0]
         seat = block[0]
         if arrival.error is not None:
-            kind, message = diagnose(arrival.error, slot.node or seat.node[:8], self._lives(seat))
+            self._seats.nodes = living_nodes()  # as Ray knows them now
+            alive = seat.node in self._seats.nodes
+            kind, message = diagnose(arrival.error, slot.node or seat.node[:8], alive)
             if kind is ErrorClass.CRASH and slot.hosted is not None:
                 self._doubts.hold(slot.name, arrival.error, self._clock.now())
             else:
@@ -359,11 +368,6 @@ class RayPool:
         if not changing:
             self._changing.pop(node, None)
 
-    def _lives(self, seat: Seat) -> bool:
-        """Whether the seat's node lives, as Ray knows it now."""
-        self._seats.nodes = living_nodes()
-        return seat.node in self._seats.nodes
-
     def _fill_seats(self) -> None:
         for block in self._seats.vacant(self._taken, self._clock.now()):
             if block[0].node not in self._changing:
@@ -392,5 +396,5 @@ class RayPool:
         return actor.remote(self._host, holds.gpu, holds.cpu, self._post.handle, key)
 
     def _kill(self, process: Any) -> None:
-        if process is not None:
+        if process is not None and not self._lost:  # else Ray would end this process
             self._ray.kill(process, no_restart=True)

@@ -8,14 +8,13 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from raysweep.trials.clock import SystemClock
 from raysweep.trials.errors import ClusterError
+from tests.cluster.process_tree import descendants, wait_until_gone
 
 pytestmark = pytest.mark.ray
 DRIVERS = str(Path(__file__).with_name("drivers.py"))
@@ -47,47 +46,16 @@ def _words(process: subprocess.Popen[str]) -> list[str]:
     return process.stdout.readline().split()
 
 
-def _descendants(pid: int) -> list[int]:
-    parents = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rpartition(")")[2].split()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        parents[int(stat.parent.name)] = int(fields[1])
-    found = [pid]
-    for parent in found:
-        found.extend(child for child, of in parents.items() if of == parent)
-    return found[1:]
-
-
-def _wait_until_gone(pids: list[int], patience_s: float = 60.0) -> list[int]:
-    clock = SystemClock()
-    deadline_s = clock.now() + patience_s
-    while alive := [pid for pid in pids if _alive(pid)]:
-        if clock.now() > deadline_s:
-            return alive
-        threading.Event().wait(0.2)
-    return []
-
-
-def _alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
 def test_nothing_outlives_a_driver_that_is_killed(
     drive: list[subprocess.Popen[str]], tmp_path: Path
 ) -> None:
     process = _driver(drive, "run_for_ever", tmp_path)
     word, folder = _words(process)
     assert word == "running"
-    children = _descendants(process.pid)
+    children = descendants(process.pid)
     assert len(children) >= 3  # GCS, raylet and a worker at least
     process.kill()
-    assert _wait_until_gone(children) == []
+    assert wait_until_gone(children) == []
     assert not Path(folder).exists()
 
 
@@ -97,12 +65,12 @@ def test_ctrl_c_lets_trials_save_and_leaves_nothing(
     process = _driver(drive, "pause_on_ctrl_c", tmp_path)
     word, folder = _words(process)
     assert word == "running"
-    children = _descendants(process.pid)
+    children = descendants(process.pid)
     os.killpg(process.pid, signal.SIGINT)
     word, path = _words(process)
     assert (word, path.partition("-")[0]) == ("paused", "checkpoints/t000001/1")
     assert process.wait(30) == 0
-    assert _wait_until_gone(children, 10) == []
+    assert wait_until_gone(children, 10) == []
     assert not Path(folder).exists()
 
 
