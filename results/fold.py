@@ -7,7 +7,7 @@ report counts once, and only from the attempt that is its trial's current, open 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from operator import lt
 from typing import Any, Final, NamedTuple
@@ -69,9 +69,15 @@ class Fold:
     Args:
         manifest: SWEEP.json; its `metrics` and `columns` are used.
         registry: the metric columns known so far.
+        buffer: what keeps the rows since the last compaction.
     """
 
-    def __init__(self, manifest: Mapping[str, Any], registry: Registry | None = None) -> None:
+    def __init__(
+        self,
+        manifest: Mapping[str, Any],
+        registry: Registry | None = None,
+        buffer: Callable[[Registry], ReportBuffer] = ReportBuffer,
+    ) -> None:
         goal = Goal(tuple(manifest["metrics"].items()))
         self._spec: Mapping[str, Any] = manifest.get("spec") or {}
         self._configs: dict[str, str] = dict(manifest.get("columns", {}))
@@ -84,7 +90,7 @@ class Fold:
         self.warnings: dict[str, list[Any]] = {}
         """Of the newest driver, by source: how many were recorded, and the newest in words."""
         self.counts = dict.fromkeys(_COUNTS, 0)
-        self.reports = ReportBuffer(registry or Registry())
+        self.reports = buffer(registry or Registry())
         self._events: list[tuple[int, float, str, str | None, int, str, str]] = []
         self._decisions: list[tuple[int, float, Verdict]] = []
         self._take(Trials(self._configs, self._names), Attempts())

@@ -6,16 +6,17 @@ import json
 from collections import defaultdict
 from collections.abc import Iterator
 from itertools import groupby
+from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 
 from raysweep.results import layout
-from raysweep.results.codec import Record, decode, encode
+from raysweep.results.codec import Record, decode
 from raysweep.results.layout import Part
 from raysweep.results.parts import read_parquet
-from raysweep.results.reports import Metric, Registry
+from raysweep.results.reports import Registry
 from raysweep.trials.decisions import Verdict
 from raysweep.trials.errors import StoreCorrupt
 from raysweep.trials.events import Reported
@@ -24,7 +25,7 @@ _MOST_SCHEMA = 1 << 28
 
 
 class Line(NamedTuple):
-    """A record together with the JSON that stood, or could have stood, in the journal."""
+    """A record together with its JSON in the journal; "" where the columns of a part hold all of it."""
 
     record: Record
     payload: str
@@ -76,14 +77,13 @@ def _lines(root: Path, part: Part, registry: Registry) -> Iterator[Line]:
             yield Line(decode(payload), payload)
             continue
         try:
-            event = batches.event(lsn, at, trial, json.loads(shape))
+            event = batches.event(lsn, at, trial, shape)
         except KeyError as error:
             raise StoreCorrupt(
                 f"{root / layout.SCHEMA} and {layout.REPORTS}/{part.name} do not fit each other: "
                 f"record {lsn} needs {error}. Restore {layout.SCHEMA} from a copy"
             ) from None
-        record = Record(lsn, event, tuple(verdicts.get(lsn, ())))
-        yield Line(record, encode(lsn, event, record.verdicts))
+        yield Line(Record(lsn, event, tuple(verdicts.get(lsn, ()))), "")
 
 
 _EVENT = ("lsn", "at", "trial_id", "rows", "shape", "json")
@@ -103,8 +103,11 @@ class _Batches:
 
     def __init__(self, table: pa.Table, registry: Registry) -> None:
         ordered = table.sort_by([("lsn", "ascending"), ("step", "ascending")])
-        self._registry = registry.metrics
+        self._registry, self._rows = registry.metrics, len(ordered)
         self._columns = {name: ordered[name].to_pylist() for name in ordered.schema.names}
+        self._attempt = self._columns["attempt"]
+        self._step, self._elapsed = self._columns["step"], self._columns["elapsed_s"]
+        self._shapes: dict[str, list[tuple[str, list[Any]]]] = {}
         self._spans: dict[int, tuple[int, int]] = {}
         position = 0
         for lsn, rows in groupby(self._columns["lsn"]):
@@ -117,25 +120,29 @@ class _Batches:
         start, stop = self._spans.get(lsn, (0, 0))
         return stop - start
 
-    def event(self, lsn: int, at: float, trial: str, shape: dict[str, str]) -> Reported:
+    def event(self, lsn: int, at: float, trial: str, shape: str) -> Reported:
         """The batch with this LSN, its values of the types that they had."""
         start, stop = self._spans[lsn]
-        columns = self._columns
+        typed = self._shapes.get(shape)
+        if typed is None:
+            kinds: dict[str, str] = json.loads(shape)
+            typed = [(name, self._typed(name, kind)) for name, kind in kinds.items()]
+            self._shapes[shape] = typed
         return Reported(
             at,
             trial,
-            columns["attempt"][start],
-            columns["step"][start:stop],
-            columns["elapsed_s"][start:stop],
-            {name: self._values(name, kind, start, stop) for name, kind in shape.items()},
+            self._attempt[start],
+            self._step[start:stop],
+            self._elapsed[start:stop],
+            {name: values[start:stop] for name, values in typed},
         )
 
-    def _values(self, name: str, kind: str, start: int, stop: int) -> list[Any]:
+    def _typed(self, name: str, kind: str) -> list[Any]:
+        """A metric's values in all rows, as batches of one shape have them."""
         if kind == "n":
-            return [None] * (stop - start)
-        metric: Metric = self._registry[name]
-        values = list(self._columns[metric.column][start:stop])
-        if kind in "ib":
-            plain = int if kind == "i" else bool
-            return [None if value is None else plain(value) for value in values]
-        return values
+            return [None] * self._rows
+        values: list[Any] = self._columns[self._registry[name].column]
+        if kind not in "ib":
+            return values
+        plain = int if kind == "i" else bool  # NaN and the infinities are values of other shapes
+        return [plain(value) if value is not None and isfinite(value) else None for value in values]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import repeat
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -119,15 +120,8 @@ class ReportBuffer:
             Its shape: JSON that maps each metric to the type of its values, by which the batch
             can be rebuilt from the columns; "" if the columns do not hold all of it.
         """
-        at, _, attempt, steps, elapsed_s, metrics = batch
+        _, _, _, steps, elapsed_s, metrics = batch
         start, count = self.rows, len(steps)
-        self._lsn.append(lsn)
-        self._at.append(at)
-        self._wall.append(wall)
-        self._trial.append(trial)
-        self._attempt.append(attempt)
-        self._count.append(count)
-        self._step.extend(steps)
         exact = _all_floats(map(type, elapsed_s))
         self._elapsed.extend(elapsed_s if exact else map(_seconds, elapsed_s))
         columns, letters = self._floats, ""
@@ -144,8 +138,20 @@ class ReportBuffer:
                 letters += "f"
             else:
                 letters += self._take_mixed(name, values, lsn)
-        self.rows = start + count
+        self._add_keys(lsn, wall, trial, batch)
         return self._shape(tuple(metrics), letters) if exact else ""
+
+    def _add_keys(self, lsn: int, wall: float, trial: int, batch: Reported) -> None:
+        """What says which rows these are."""
+        count = len(batch.steps)
+        self._lsn.append(lsn)
+        self._at.append(batch.at)
+        self._wall.append(wall)
+        self._trial.append(trial)
+        self._attempt.append(batch.attempt)
+        self._count.append(count)
+        self._step.extend(batch.steps)
+        self.rows += count
 
     def _shape(self, names: tuple[str, ...], letters: str) -> str:
         """The shape of a batch, made once for all batches alike."""
@@ -246,6 +252,16 @@ class ReportBuffer:
         for row, odd in self._odd.items():
             rows[row] = canonical(odd)
         return pa.array(rows, pa.string())
+
+
+class KeyBuffer(ReportBuffer):
+    """Rows without their metrics: for a reader that asks which rows there must be."""
+
+    def add(self, lsn: int, wall: float, trial: int, batch: Reported) -> str:
+        """As `ReportBuffer.add`; the shape is ""."""
+        self._add_keys(lsn, wall, trial, batch)
+        self._elapsed.extend(repeat(np.nan, len(batch.steps)))
+        return ""
 
 
 def _seconds(value: Any) -> float:

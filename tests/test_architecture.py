@@ -33,6 +33,7 @@ RAY = {
     "cluster/deaths.py",
     "cluster/driver_path.py",
     "cluster/mailbox.py",
+    "cluster/outage.py",
     "cluster/nodes.py",
     "cluster/ray_pool.py",
     "cluster/session.py",
